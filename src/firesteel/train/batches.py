@@ -34,7 +34,10 @@ class Packed:
 
 @dataclass(frozen=True)
 class DeviceBatch:
-    """(R, L) tensors: ids, the tokens that follow them, whether those are learnt, sample numbers; (N, P) patches."""
+    """(R, L) tensors: ids, the tokens that follow them, whether those are learnt, sample numbers; (N, P) patches.
+
+    `glyphs` (squares, slots): the characters under each image token, in a reading stage.
+    """
 
     ids: Tensor
     targets: Tensor
@@ -42,6 +45,7 @@ class DeviceBatch:
     docs: Tensor
     pixels: Tensor | None
     grid: Tensor | None
+    glyphs: Tensor | None = None
 
 
 def device_batch(batch: Batch, device: torch.device) -> DeviceBatch:
@@ -55,7 +59,8 @@ def device_batch(batch: Batch, device: torch.device) -> DeviceBatch:
         patched = [patchify(image) for image in batch.images]
         pixels = torch.from_numpy(np.concatenate([p for p, _ in patched])).to(device)
         grid = torch.tensor([g for _, g in patched])
-    return DeviceBatch(ids.to(device), targets.to(device), learnt.to(device), docs.to(device), pixels, grid)
+    glyphs = None if batch.glyphs is None else torch.from_numpy(batch.glyphs).to(device)
+    return DeviceBatch(ids.to(device), targets.to(device), learnt.to(device), docs.to(device), pixels, grid, glyphs)
 
 
 def prefetched(batches: Iterable[Batch], device: torch.device) -> Iterator[DeviceBatch]:

@@ -41,14 +41,24 @@ class Mix:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One phase of training on one mix: `steps` updates of `rows` packed rows of `length` tokens."""
+    """One phase of training on one mix: `steps` updates of `rows` packed rows of `length` tokens.
+
+    The objective "text" learns the next token. The others teach the vision tower characters (`firesteel.train.glyphs`)
+    on `rows` pages an update and use neither `length` nor `mix`: "primer" from single large characters on, "pages" on
+    scattered words alone.
+    """
 
     name: str
     steps: int
+    objective: str = "text"
     rows: int = 16
     length: int = 384
     mix: Mix = field(default_factory=Mix)
     optim: Optim = field(default_factory=Optim)
+
+    def __post_init__(self) -> None:
+        if self.objective not in ("text", "primer", "pages"):
+            raise ValueError(f"a stage's objective is text, primer or pages, not {self.objective!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

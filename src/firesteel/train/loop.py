@@ -22,7 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from firesteel.format import Tokenizer
@@ -32,6 +32,7 @@ from firesteel.tasks.base import HELD_OUT
 from firesteel.train.batches import DeviceBatch, Packed, prefetched
 from firesteel.train.config import Run, Stage
 from firesteel.train.corpus import documents, encode_corpus
+from firesteel.train.glyphs import GlyphHead
 from firesteel.train.metrics import Metrics
 from firesteel.train.optim import MuonAdamW, trapezoid
 from firesteel.train.shards import Shards
@@ -87,7 +88,8 @@ class Trainer:
         self.run, self.directory, self.tokenizer, self.text, self.device = run, directory, tokenizer, text, device
         self.model = Muse(Config.from_dict(run.model))
         self.model.init_weights(run.seed)
-        self.model.to(device)
+        self.glyphs = GlyphHead(self.model.config.text.hidden_size)  # used by reading stages alone
+        self.learner = nn.ModuleDict({"model": self.model, "glyphs": self.glyphs}).to(device)
         self.dtype = precision(run.precision, device)
         self.metrics = Metrics(directory / "metrics.jsonl")
         self.stage_index, self.step = 0, 0
@@ -107,8 +109,11 @@ class Trainer:
         return F.cross_entropy(self.model.logits(hidden).float(), targets, reduction="sum")
 
     def loss(self, data: DeviceBatch) -> tuple[Tensor, int]:
-        """Mean next-token loss over the learnt tokens, and how many there are."""
+        """Mean loss over the learnt tokens (in a reading stage: characters), and how many there are."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
+            if data.glyphs is not None:
+                assert data.pixels is not None and data.grid is not None
+                return self.glyphs.loss(self._vision(data.pixels, data.grid), data.glyphs), int(data.glyphs.count_nonzero())
             embedded = self.model.model.language_model.embed(data.ids)
             if data.pixels is not None and data.grid is not None:
                 features = self._vision(data.pixels, data.grid).to(embedded.dtype)
@@ -129,7 +134,7 @@ class Trainer:
             self.stage_index, self.step = index, start_step if index == start_stage else 0
             optim = stage.optim
             self.optimiser = MuonAdamW(
-                self.model, optim.lr, optim.adam_lr_scale, optim.weight_decay, optim.muon, self.dtype
+                self.learner, optim.lr, optim.adam_lr_scale, optim.weight_decay, optim.muon, self.dtype
             )
             self._load(with_optimiser=self.step > 0)
             self.metrics.truncate(index, self.step)
@@ -152,11 +157,11 @@ class Trainer:
                     group["lr"] = optim.lr * factor
                 loss, learnt = self.loss(batch)
                 loss.backward()
-                norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip)
+                norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), optim.clip)
                 self.optimiser.step()
                 self.optimiser.zero_grad(set_to_none=True)
                 self.step += 1
-                tokens += batch.ids.numel()
+                tokens += batch.ids.numel() if batch.glyphs is None else len(batch.glyphs)
                 bar.update()
                 if self.step % 10 == 0 or self.step == stage.steps:
                     seconds = time.perf_counter() - began
@@ -187,8 +192,8 @@ class Trainer:
 
     def _save(self) -> None:
         """One file, replaced atomically: a kill at any moment leaves the old or the new one."""
-        tensors = {f"model.{n}": t.contiguous() for n, t in self.model.state_dict().items()}
-        names = {id(p): n for n, p in self.model.named_parameters()}
+        tensors = {n: t.contiguous() for n, t in self.learner.state_dict().items()}
+        names = {id(p): n for n, p in self.learner.named_parameters()}
         for parameter, state in self.optimiser.state.items():
             tensors |= {f"optimiser.{names[id(parameter)]}/{k}": v for k, v in state.items()}
         temporary = self.directory / "checkpoint.tmp"
@@ -209,10 +214,10 @@ class Trainer:
         if not path.exists():
             return
         tensors = load_file(path, device=str(self.device))
-        self.model.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
+        self.learner.load_state_dict({n: t for n, t in tensors.items() if not n.startswith("optimiser.")})
         if not with_optimiser:
             return
-        parameters = dict(self.model.named_parameters())
+        parameters = dict(self.learner.named_parameters())
         for name, tensor in tensors.items():
             if name.startswith("optimiser."):
                 parameter, key = name[10:].rsplit("/", 1)

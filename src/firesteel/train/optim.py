@@ -34,7 +34,7 @@ def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
     """Muon's share: matrices inside layers and projectors; not embeddings, heads, patch or position tables."""
     if parameter.ndim < 2:
         return False
-    outside = ("embed_tokens", "lm_head", "patch_embedding", "position_embedding", "router", "conv")
+    outside = ("embed_tokens", "lm_head", "patch_embedding", "position_embedding", "router", "conv", "glyphs")
     return not any(part in name for part in outside)
 
 

@@ -22,6 +22,7 @@ from firesteel.format import STRENGTHS, Message, Part, Tokenizer, render
 from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.base import HELD_OUT, Problem, thought
 from firesteel.train.config import Mix, Stage
+from firesteel.train.glyphs import page, scattered
 
 BATCHES = 32
 
@@ -41,12 +42,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Batch:
-    """(R, L) arrays of one update and its pictures in reading order."""
+    """(R, L) arrays of one update and its pictures in reading order; in a reading stage L is 0.
+
+    `glyphs` (squares, slots): what stands in each square of the pictures, in a reading stage.
+    """
 
     ids: np.ndarray
     mask: np.ndarray
     docs: np.ndarray
     images: Sequence[Image.Image]
+    glyphs: np.ndarray | None = None
 
 
 def sample_strength(rng: random.Random) -> int:
@@ -93,6 +98,16 @@ def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
 def build_shard(stage: Stage, seed: int, number: int, tokenizer: Tokenizer, text: np.ndarray, out: Path) -> None:
     """Draws the rows of shard `number` of a stage and writes them to `out` (atomically)."""
     rng = random.Random(f"{seed}/{stage.name}/{number}")
+    if stage.objective != "text":
+        count = BATCHES * stage.rows
+        if stage.objective == "primer":
+            pages = [page(rng, (number * BATCHES + row // stage.rows) / stage.steps) for row in range(count)]
+        else:
+            pages = [scattered(rng) for _ in range(count)]
+        empty = np.zeros(0, np.uint16)
+        rows = [(empty, empty, empty, [p.image]) for p in pages]
+        _write(out, rows, np.stack([p.labels for p in pages]))
+        return
     rows_total = BATCHES * stage.rows
     text_rows = round(rows_total * stage.mix.text) if len(text) > stage.length else 0
     packed = _pack(rng, stage, rows_total - text_rows, tokenizer)
@@ -104,6 +119,10 @@ def build_shard(stage: Stage, seed: int, number: int, tokenizer: Tokenizer, text
         docs += docs[0] == 0  # a window that begins within a document
         packed.append((ids, np.ones(stage.length, np.uint8), docs.astype(np.uint8), []))
     rng.shuffle(packed)
+    _write(out, packed, np.zeros((0, 0, 0), np.uint8))
+
+
+def _write(out: Path, packed: Sequence[tuple], glyphs: np.ndarray) -> None:
     images = [(row, _png(image)) for row, (_, _, _, row_images) in enumerate(packed) for image in row_images]
     temporary = out.with_suffix(".tmp.npz")
     np.savez(
@@ -114,6 +133,7 @@ def build_shard(stage: Stage, seed: int, number: int, tokenizer: Tokenizer, text
         image_row=np.array([row for row, _ in images], np.int32),
         image_end=np.cumsum([len(data) for _, data in images]).astype(np.int64),
         image_data=np.frombuffer(b"".join(data for _, data in images), np.uint8),
+        glyphs=glyphs,
     )
     temporary.replace(out)
 
@@ -168,12 +188,14 @@ def read_shard(path: Path, rows: int) -> Iterator[Batch]:
     with np.load(path, allow_pickle=False) as shard:
         ids, mask, docs = shard["ids"], shard["mask"], shard["docs"]
         image_row, ends, data = shard["image_row"], shard["image_end"], shard["image_data"]
+        glyphs = shard["glyphs"]  # (rows, squares, slots), or none
     starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
     for first in range(0, len(ids), rows):
         chosen = np.nonzero((image_row >= first) & (image_row < first + rows))[0]
         images = [Image.open(io.BytesIO(data[starts[i] : ends[i]].tobytes())) for i in chosen]
         span = slice(first, first + rows)
-        yield Batch(ids[span].astype(np.int64), mask[span], docs[span], images)
+        labels = np.concatenate(glyphs[span]) if len(glyphs) else None
+        yield Batch(ids[span].astype(np.int64), mask[span], docs[span], images, labels)
 
 
 def _work(stage: Stage, seed: int, number: int, tokenizer_path: str, text_path: str, out: str) -> None:

@@ -1,0 +1,138 @@
+"""The reading stage: every image token learns which characters stand in its square, before any text depends on them.
+
+Told only the caption, a small model needs hundreds of thousands of pictures to discover that strokes are characters:
+the signal passes through a decoder that does not yet know where to look. Here a linear layer on each image token
+names the characters whose middle lies in its 28-pixel square, in reading order, so that a page of thirty characters
+is thirty answers at known places. The linear layer is thrown away afterwards; tower and projector stay.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from firesteel.tasks.drawing import COLOURS, FONTS, INK, Box, canvas, clear, font, on, put, text_box, vary
+from firesteel.tasks.reading import SHORT_WORDS
+
+SQUARE = 28  # pixels a side of what one image token sees: 2x2 patches of 14
+SLOTS = 4  # characters that one square can hold
+CLASSES = 95  # printable ASCII; a space is an empty slot
+SIDE = 168
+
+_CAPITALS, _DIGITS, _SMALL = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789", "abcdefghijklmnopqrstuvwxyz"
+_OTHERS = ".,:;+-=*/()%$?!"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A picture and the characters in each square: (squares, SLOTS), code point minus 32, row by row."""
+
+    image: Image.Image
+    labels: np.ndarray
+
+
+def page(rng: random.Random, progress: float) -> Page:
+    """A page for a beginner who has come `progress` (0 to 1) of the way from primers to mostly scattered words."""
+    return scattered(rng) if rng.random() < min(0.7, 2 * progress) else _primer(rng, min(1.0, 0.2 + 4 * progress))
+
+
+def _primer(rng: random.Random, freedom: float) -> Page:
+    """Single characters in most squares, the more freely placed, sized and coloured the more `freedom` (0 to 1)."""
+    image, pen = canvas(rng, SIDE, SIDE)
+    across = SIDE // SQUARE
+    labels = np.zeros((across**2, SLOTS), np.uint8)
+    off = 9 * freedom
+    for square in range(across**2):
+        if rng.random() < 0.1:
+            continue
+        sign = rng.choice(_DIGITS * 3 + _CAPITALS + _SMALL)
+        pixels = rng.randint(round(24 - 10 * freedom), round(26 + 8 * freedom))
+        x = SQUARE * (square % across + 0.5) + rng.uniform(-off, off)
+        baseline = SQUARE * (square // across + 0.5) + 0.35 * pixels + rng.uniform(-off, off)
+        ink = vary(rng, COLOURS[rng.choice(list(COLOURS))] if rng.random() < 0.7 * freedom else INK)
+        put(pen, (x, baseline), sign, font(rng.choice(FONTS), pixels), ink, "ms")
+        labels[square, 0] = ord(sign) - 32
+    return Page(image, labels)
+
+
+def scattered(rng: random.Random) -> Page:
+    """Words, numbers and codes in mixed typefaces, sizes and colours, some on coloured plates, none overlapping."""
+    image, pen = canvas(rng, SIDE, SIDE)
+    taken: list[Box] = []
+    found: dict[int, list[tuple[float, float, str]]] = defaultdict(list)
+    spread = rng.random() < 0.3
+    for _ in range(rng.randint(8, 48)):
+        text = _text(rng)
+        pixels = rng.randint(24, 37) if spread and rng.random() < 0.5 else rng.randint(12, 24)
+        face = font(rng.choice(FONTS), pixels)
+        gap = rng.choice([0, 0, rng.randint(1, 14)]) if not spread else rng.randint(0, 14)
+        lefts, right = [], 0.0
+        for sign in text:
+            lefts.append(right)
+            right += face.getlength(sign) + gap
+        box = text_box((0, 0), text, face, "ls")
+        width, top, bottom = right - gap, box[1], box[3]
+        if width > SIDE - 8:
+            continue
+        x, y = rng.uniform(3, SIDE - 3 - width), rng.uniform(3 - top, SIDE - 3 - bottom)
+        place = (x, y + top, x + width, y + bottom)
+        if not clear(place, taken, image.size, gap=3):
+            continue
+        taken.append(place)
+        ink = vary(rng, INK if rng.random() < 0.5 else COLOURS[rng.choice(list(COLOURS))])
+        if rng.random() < 0.35:
+            plate = vary(rng, COLOURS[rng.choice(list(COLOURS))])
+            pen.rounded_rectangle((place[0] - 2, place[1] - 2, place[2] + 2, place[3] + 2), 3, fill=plate)
+            ink = on(plate)
+        for sign, left in zip(text, lefts, strict=True):
+            put(pen, (x + left, y), sign, face, ink, "ls")
+            if sign != " ":
+                middle = x + left + face.getlength(sign) / 2
+                square = int((y - 0.35 * pixels) // SQUARE) * (SIDE // SQUARE) + int(middle // SQUARE)
+                found[square].append((y, middle, sign))
+    labels = np.zeros(((SIDE // SQUARE) ** 2, SLOTS), np.uint8)
+    for square, signs in found.items():
+        for slot, (_, _, sign) in enumerate(sorted(signs)[:SLOTS]):
+            labels[square, slot] = ord(sign) - 32
+    return Page(image, labels)
+
+
+def _text(rng: random.Random) -> str:
+    """A number, a capital or code, a word, or signs of any kind."""
+    kind = rng.random()
+    if kind < 0.4:
+        return str(rng.randint(0, 10 ** rng.randint(1, 3) - 1))
+    if kind < 0.55:
+        return "".join(rng.choice(_CAPITALS + _DIGITS) for _ in range(rng.randint(1, 5)))
+    if kind < 0.85:
+        word = rng.choice(SHORT_WORDS)
+        return rng.choice([word, word.upper(), word.capitalize()])
+    return "".join(rng.choice(_SMALL + _CAPITALS + _DIGITS + _OTHERS) for _ in range(rng.randint(1, 6)))
+
+
+class GlyphHead(nn.Module):
+    """Names the characters of a square from its image token's features."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.out = nn.Linear(width, SLOTS * CLASSES)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(squares, D) -> logits (squares, SLOTS, CLASSES)."""
+        return self.out(features).unflatten(-1, (SLOTS, CLASSES))
+
+    def loss(self, features: Tensor, labels: Tensor) -> Tensor:
+        """(squares, D), (squares, SLOTS) -> mean cross-entropy; an empty slot weighs a fifth of a character."""
+        logits = self(features).flatten(0, 1).float()
+        weight = logits.new_ones(CLASSES)
+        weight[0] = 0.2
+        return F.cross_entropy(logits, labels.flatten().long(), weight)

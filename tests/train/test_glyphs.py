@@ -1,0 +1,39 @@
+import random
+
+import torch
+
+from firesteel.train.glyphs import CLASSES, SIDE, SLOTS, SQUARE, GlyphHead, page
+
+
+def test_pages_say_what_they_show_and_grow_harder():
+    first, last = (page(random.Random(3), progress) for progress in (0.0, 1.0))
+    for drawn in (first, last):
+        assert drawn.image.size == (SIDE, SIDE)
+        assert drawn.labels.shape == ((SIDE // SQUARE) ** 2, SLOTS) and drawn.labels.max() < CLASSES
+    assert (first.labels[:, 0] > 0).sum() > 25 and not first.labels[:, 1:].any()  # one sign a square
+    assert any(page(random.Random(seed), 1.0).labels[:, 1].any() for seed in range(5))
+
+
+def test_an_empty_square_is_blank_and_a_labelled_one_is_not():
+    for seed in range(20):
+        drawn = page(random.Random(seed), 0.0)
+        ground = drawn.image.getpixel((0, 0))
+        for square, (sign, *_) in enumerate(drawn.labels):
+            left, top = square % 6 * SQUARE, square // 6 * SQUARE
+            colours = drawn.image.crop((left + 4, top + 4, left + SQUARE - 4, top + SQUARE - 4)).getcolors(1024)
+            assert (sign == 0) == (len(colours) == 1 and colours[0][1] == ground)
+
+
+def test_the_head_learns_what_features_tell():
+    torch.manual_seed(0)
+    head = GlyphHead(16)
+    features = torch.randn(8, 16)
+    labels = torch.randint(0, CLASSES, (8, SLOTS))
+    before = head.loss(features, labels)
+    optimiser = torch.optim.Adam(head.parameters(), 0.1)
+    for _ in range(50):
+        optimiser.zero_grad()
+        head.loss(features, labels).backward()
+        optimiser.step()
+    assert head.loss(features, labels) < before / 100
+    assert (head(features).argmax(-1) == labels).all()
