@@ -10,7 +10,7 @@ import pytest
 import firesteel
 
 ROOT = Path(firesteel.__file__).parent
-ROOMS = ["model", "format", "engine", "backends", "tasks", "evals", "train", "recipes", "cli"]  # downward is leftward
+ROOMS = ["model", "format", "engine", "backends", "agent", "tasks", "evals", "train", "recipes", "cli"]  # downward is leftward
 # Rooms that may look sideways or up where a function needs it: recipes describe runs of `train`.
 TORCH = {"model", "engine", "train"}
 

@@ -50,7 +50,8 @@ class TokenLogprob:
 class Delta:
     """New raw text (control tokens included) of sample `index`; the last one carries the finish reason and usage.
 
-    `finish_reason`: "stop" (end of turn or a stop string), "length", "error".
+    `finish_reason`: "stop" (end of turn or a stop string), "length", "error". `completion_tokens` is for backends that
+    know the number of generated tokens but not the tokens.
     """
 
     index: int = 0
@@ -60,6 +61,7 @@ class Delta:
     finish_reason: str | None = None
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class Backend(Protocol):

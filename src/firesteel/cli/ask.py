@@ -11,7 +11,7 @@ from typing import Any
 from firesteel.backends import resolve
 from firesteel.backends.base import Request
 from firesteel.cli.terminal import Printer, complain
-from firesteel.cli.turn import Turn
+from firesteel.agent.turn import Turn
 from firesteel.format import Message, Parse, Part, strength_number
 
 

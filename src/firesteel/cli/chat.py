@@ -12,7 +12,7 @@ from firesteel.backends import resolve
 from firesteel.backends.base import Backend, Request
 from firesteel.cli.ask import user_message
 from firesteel.cli.terminal import Printer, complain
-from firesteel.cli.turn import Turn
+from firesteel.agent.turn import Turn
 from firesteel.format import Part, Trace, strength_number
 
 HELP = "/image FILE shows a picture with the next question, /strength X, /reset, /quit."

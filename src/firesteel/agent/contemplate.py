@@ -1,0 +1,224 @@
+"""Contemplating: several agents think about one question in parallel and settle on an answer.
+
+1. Propose: all start from one prefix (a single prefill), at temperature 1.
+2. Agree: each finished answer is compared with the others; once the vote cannot sensibly change, the rest is cancelled.
+3. Exchange and refine, only on disagreement: every agent reads the same few answers, one of each kind, in random order
+   and without their counts, so that a majority cannot persuade by being one; refined answers weigh 1.5.
+4. Vote; a tie goes to the shorter thought. Of long answers no two agree: there the model picks one by its number, which
+   guards the end: what is answered was always proposed by an agent.
+
+Sources: PaCoRe and RSA (bounded exchange of answers), adaptive consistency (the early stop), short-m@k (shortness
+breaks ties). The ledger tells what it cost, on the critical path and in all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from firesteel.agent.answers import LONG, Candidate, Cluster, clusters, settled
+from firesteel.agent.events import Emit, Event
+from firesteel.agent.limits import Budget, Limits
+from firesteel.agent.loop import Permit, deny
+from firesteel.agent.schedule import Job, answer_of, race
+from firesteel.agent.tools import Tool
+from firesteel.backends import Backend, Request, complete
+from firesteel.format import Message, Trace, parse
+
+REFINED = 1.5  # the vote of an answer that was given in view of the others
+_SHOWN = 1200  # characters of an answer that others read
+_REFINE = (
+    "Other thinkers answered the same question. Some of their answers may be wrong, perhaps all.\n\n{items}\n\n"
+    "Check each by working it out again. Keep your own answer unless you find an error in it; if all are wrong, begin "
+    "anew. Then answer the question."
+)
+_SELECT = (
+    "Here are {count} answers to the question above.\n\n{items}\n\n"
+    "Which one is correct and most helpful? Reply with its number only."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How to contemplate. `seconds` is the time for all of it: what is not finished by then is left out.
+
+    `rounds` of refinement follow only on disagreement; `items` answers are exchanged; `early` stops on agreement.
+    """
+
+    agents: int = 8
+    rounds: int = 0
+    items: int = 4
+    seconds: float | None = None
+    early: bool = True
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.agents <= 64 or self.rounds < 0 or self.items < 2:
+            raise ValueError("Contemplating takes 1 to 64 agents, 0 or more rounds and at least 2 items.")
+
+
+@dataclass
+class Ledger:
+    """What an answer cost. `agreement` is the winner's share of the votes; tokens are generated ones unless named."""
+
+    total_tokens: int = 0
+    critical_path_tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    seconds: float = 0.0
+    agents_started: int = 0
+    agents_cancelled: int = 0
+    rounds: int = 0
+    agreement: float = 0.0
+
+
+@dataclass
+class _State:
+    """One contemplation in progress."""
+
+    trace: Trace
+    backend: Backend
+    plan: Plan
+    tools: Sequence[Tool]
+    budget: Budget
+    permit: Permit
+    options: dict[str, Any]
+    emit: Emit
+    ledger: Ledger = field(default_factory=Ledger)
+    candidates: list[Candidate] = field(default_factory=list)
+    said: dict[int, list[Message]] = field(default_factory=dict)  # by agent: what its trace gained
+
+
+async def contemplate(
+    trace: Trace,
+    backend: Backend,
+    plan: Plan | None = None,
+    tools: Sequence[Tool] = (),
+    limits: Limits | None = None,
+    *,
+    permit: Permit = deny,
+    **options: Any,
+) -> AsyncGenerator[Event, None]:
+    """Answers the last message of `trace`; the winner's messages are appended, its ledger on the last of them.
+
+    Events carry the agent's number (from 1) and the round; `vote` and `done` come last. Only tools that are
+    `parallel_safe` are given to the agents. Raises ValueError for an empty trace.
+    """
+    if not len(trace):
+        raise ValueError("The trace is empty: it needs a question.")
+    plan = plan or Plan()
+    queue: asyncio.Queue[Event | None] = asyncio.Queue()
+    budget = (limits or Limits()).start().child(seconds=plan.seconds)
+    safe = [tool for tool in tools if tool.parallel_safe]
+    options = {"temperature": plan.temperature} | options
+    state = _State(trace, backend, plan, safe, budget, permit, options, queue.put_nowait)
+    work = asyncio.create_task(_work(state))
+    work.add_done_callback(lambda _: queue.put_nowait(None))
+    try:
+        while (event := await queue.get()) is not None:
+            yield event
+        await work
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+
+async def _work(state: _State) -> None:
+    began = time.monotonic()
+    plan, ledger = state.plan, state.ledger
+    await _round(state, list(state.trace), 0)
+    for number in range(1, plan.rounds + 1):
+        ranked = clusters(state.candidates)
+        if len(ranked) < 2 or settled(state.candidates, 0 if _late(state) else plan.agents):
+            break
+        await _round(state, [*state.trace, _exchange(ranked[: plan.items])], number)
+    ranked = clusters(state.candidates)
+    if ranked and len(ranked) > 1 and len(ranked[0].members) == 1 and len(ranked[0].members[0].answer) > LONG:
+        ranked = await _select(state, ranked[: plan.items])
+    ledger.total_tokens, ledger.seconds = state.budget.completion_tokens, round(time.monotonic() - began, 3)
+    ledger.prompt_tokens, ledger.cached_tokens = state.budget.prompt_tokens, state.budget.cached_tokens
+    reason = "limit"
+    if ranked:
+        reason = "stop"
+        winner = ranked[0].members[0]
+        ledger.agreement = round(ranked[0].weight / sum(cluster.weight for cluster in ranked), 4)
+        votes = [
+            {"answer": c.members[0].answer, "votes": c.weight, "agents": [m.agent for m in c.members]} for c in ranked
+        ]
+        state.emit(Event(kind="vote", text=winner.answer, agent=winner.agent, data={"clusters": votes}))
+        *before, last = state.said[winner.agent]
+        for message in [*before, replace(last, usage=last.usage | asdict(ledger))]:
+            state.trace.append(message)
+        state.emit(Event(kind="message", message=state.trace.messages[-1]))
+    else:
+        state.emit(Event(kind="limit", text="No agent came to an answer."))
+    state.emit(Event(kind="done", text=reason, data=asdict(ledger)))
+
+
+async def _round(state: _State, prefix: list[Message], number: int) -> None:
+    """All agents from one prefix, to agreement or to the end of the time."""
+    plan, ledger = state.plan, state.ledger
+    first = number * plan.agents + 1
+    # Rounds to come need their share of the time.
+    seconds = None
+    if state.budget.deadline is not None:
+        left = state.budget.deadline - asyncio.get_running_loop().time()
+        seconds = left * (0.65 if number < plan.rounds else 1.0)
+    budgets = [state.budget.child(seconds=seconds) for _ in range(plan.agents)]
+    jobs = [
+        Job(agent=first + i, trace=Trace(list(prefix)), budget=budgets[i], tools=state.tools, options=state.options)
+        for i in range(plan.agents)
+    ]
+    ledger.rounds, ledger.agents_started = number, ledger.agents_started + len(jobs)
+    votes: list[Candidate] = []
+    ended = 0
+    async with aclosing(race(jobs, state.backend, state.permit, state.emit, number)) as outcomes:
+        async for job, reason in outcomes:
+            ended += 1
+            answer = answer_of(job.trace)
+            if answer and reason == "stop":  # one that was cut short is no vote
+                weight = REFINED if number else 1.0
+                votes.append(Candidate(job.agent, answer, job.budget.completion_tokens, weight))
+                state.said[job.agent] = job.trace.messages[len(prefix) :]
+            if plan.early and settled(votes, len(jobs) - ended):
+                break
+    state.candidates += votes
+    ledger.agents_cancelled += len(jobs) - ended
+    ledger.critical_path_tokens += max(budget.completion_tokens for budget in budgets)
+
+
+def _late(state: _State) -> bool:
+    deadline = state.budget.deadline
+    return deadline is not None and asyncio.get_running_loop().time() >= deadline
+
+
+def _exchange(ranked: Sequence[Cluster]) -> Message:
+    """The workspace that all agents of a round read: one answer of each kind, counts hidden."""
+    shown = [cluster.members[0].answer for cluster in ranked]
+    # In random order, but the same for all agents, who share the prefix, and for a repetition of the run.
+    random.Random("".join(shown)).shuffle(shown)
+    return Message("user", _REFINE.format(items=_numbered(shown)))
+
+
+async def _select(state: _State, ranked: list[Cluster]) -> list[Cluster]:
+    """Moves the answer that the model picks to the front; what it says besides a number changes nothing."""
+    answers = [cluster.members[0].answer for cluster in ranked]
+    ask = Message("user", _SELECT.format(count=len(answers), items=_numbered(answers)))
+    request = Request(messages=[*state.trace, ask], **state.options | {"temperature": 0.0, "max_tokens": 1024})
+    (sample,) = await complete(state.backend, request)
+    state.budget.used(sample.prompt_tokens, sample.cached_tokens, len(sample.token_ids))
+    state.ledger.critical_path_tokens += len(sample.token_ids)
+    number = re.search(r"\d+", parse(sample.text).answer)
+    if number and 1 <= int(number[0]) <= len(ranked):
+        ranked.insert(0, ranked.pop(int(number[0]) - 1))
+    return ranked
+
+
+def _numbered(answers: Sequence[str]) -> str:
+    return "\n\n".join(f"Answer {number}:\n{answer[:_SHOWN]}" for number, answer in enumerate(answers, 1))

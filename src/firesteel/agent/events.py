@@ -1,0 +1,58 @@
+"""What happens while a trace grows. Everybody who watches (terminal, API, app, training) reads this one stream.
+
+A tool may run agents of its own: `ABOVE` tells it which run called it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from firesteel.agent.limits import Budget
+from firesteel.format import Message, ToolCall
+
+Kind = Literal[
+    "reasoning",  # new text of the thought
+    "commentary",  # said to the user while the turn goes on
+    "content",  # new text of the answer
+    "tool_call",  # a call was read
+    "tool_started",
+    "tool_finished",  # `message` is the result
+    "message",  # the assistant's message is in the trace
+    "error",  # a sentence about something that went wrong and was told to the model
+    "limit",  # which limit ended the run
+    "agent_started",
+    "agent_finished",  # `text` is its answer
+    "agent_cancelled",
+    "vote",  # `data` holds the clusters of answers
+    "done",  # `text` is the reason (stop, length, limit, error), `data` the ledger
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """`agent` numbers the agents of a run from 0 (the run itself); `round` those of Contemplating."""
+
+    kind: Kind
+    text: str = ""
+    agent: int = 0
+    round: int = 0
+    call: ToolCall | None = None
+    message: Message | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Above:
+    """The run in whose tool one is: where its events go and what it may use."""
+
+    emit: Emit
+    budget: Budget
+
+
+ABOVE: ContextVar[Above | None] = ContextVar("the run above", default=None)

@@ -1,0 +1,135 @@
+import asyncio
+
+import pytest
+
+from firesteel.agent import Limits, tool
+from firesteel.agent.contemplate import Plan, contemplate
+from firesteel.format import Message, Trace
+from tests.agent.scripted import Scripted, calls, says
+
+
+def think(backend, plan, tools=(), limits=None, question="What is 2 + 3?"):
+    trace = Trace([Message("user", question)])
+
+    async def all_of_it():
+        return [event async for event in contemplate(trace, backend, plan, tools, limits)]
+
+    return trace, asyncio.run(all_of_it())
+
+
+def of_kind(events, kind):
+    return [event for event in events if event.kind == kind]
+
+
+def test_agents_share_one_request_and_stop_when_they_agree():
+    slow = says("6", thought="x" * 2000)
+    backend = Scripted(says("5", "short"), slow, says("5", "2+3=5"), slow, says("5.", "2 + 3 is 5"), slow)
+    trace, events = think(backend, Plan(agents=6))
+    assert [r.n for r in backend.requests] == [6] and backend.running == 0
+    assert trace.messages[-1].text == "5" and trace.messages[-1].reasoning == "short"
+    ledger = events[-1].data
+    assert (ledger["agents_started"], ledger["agents_cancelled"], ledger["agreement"]) == (6, 3, 1.0)
+    assert len(of_kind(events, "agent_cancelled")) == 3
+    assert ledger["total_tokens"] <= backend.tokens <= ledger["total_tokens"] + 6  # one may be on its way to each
+    assert ledger["critical_path_tokens"] < ledger["total_tokens"] / 4
+    assert trace.messages[-1].usage["total_tokens"] == ledger["total_tokens"]
+
+
+def test_without_early_stop_all_vote_and_ties_go_to_the_shorter_thought():
+    backend = Scripted(says("7", "long" * 9), says("5", "mid" * 5), says("7", "hm" * 20), says("5", "m"))
+    trace, events = think(backend, Plan(agents=4, early=False))
+    assert trace.messages[-1].text == "5" and events[-1].data["agents_cancelled"] == 0
+    (vote,) = of_kind(events, "vote")
+    assert [(c["answer"], c["votes"]) for c in vote.data["clusters"]] == [("5", 2.0), ("7", 2.0)]
+    assert events[-1].data["total_tokens"] == backend.tokens and events[-1].data["agreement"] == 0.5
+
+
+def test_refinement_follows_on_disagreement_alone_and_hides_the_counts():
+    first = [says("5"), says("7"), says("7"), says("7"), says("5")]
+    backend = Scripted(*first, *[says("5")] * 5)
+    trace, events = think(backend, Plan(agents=5, rounds=1))
+    assert [r.n for r in backend.requests] == [5, 5]
+    workspace = backend.requests[1].messages[-1].text
+    assert workspace.count("Answer ") == 2 and "7" in workspace and "3" not in workspace.replace("Answer 3", "")
+    assert trace.messages[-1].text == "5" and [m.role for m in trace] == ["user", "assistant"]
+    assert events[-1].data["rounds"] == 1 and {e.round for e in of_kind(events, "agent_started")} == {0, 1}
+
+    backend = Scripted(*[says("5")] * 5)
+    think(backend, Plan(agents=5, rounds=1))
+    assert len(backend.requests) == 1
+
+
+def test_agents_use_tools_of_their_own_and_only_safe_ones():
+    used = []
+
+    @tool
+    async def add(a: int, b: int) -> str:
+        """Adds."""
+        used.append(a)
+        return str(a + b)
+
+    @tool(parallel_safe=False)
+    async def write(text: str) -> str:
+        """Writes."""
+        return ""
+
+    def step(request):
+        assert [t["function"]["name"] for t in request.tools] == ["add"]
+        last = request.messages[-1]
+        return says(last.text) if last.role == "tool" else calls(("add", {"a": "2", "b": "3"}))
+
+    backend = Scripted(*[step] * 6)
+    trace, events = think(backend, Plan(agents=3, early=False), [add, write])
+    assert used == [2, 2, 2] and [m.role for m in trace] == ["user", "assistant", "tool", "assistant"]
+    assert trace.messages[-1].text == "5" and events[-1].data["total_tokens"] == backend.tokens
+
+
+def test_what_is_late_is_left_out():
+    backend = Scripted(says("5"), says("9" * 5000), says("5"), pause=0.001)
+    trace, events = think(backend, Plan(agents=3, seconds=0.3, early=False))
+    assert trace.messages[-1].text == "5" and events[-1].text == "stop"
+    assert backend.running == 0
+    backend = Scripted(says("9" * 5000), pause=0.001)
+    trace, events = think(backend, Plan(agents=1, seconds=0.1))
+    assert len(trace) == 1 and [e.kind for e in events[-2:]] == ["limit", "done"]
+
+
+def test_of_long_answers_the_model_picks_one_and_cannot_invent_another():
+    essays = [says(letter * 300) for letter in "abc"]
+
+    def pick(request):
+        before = request.messages[-1].text.partition("bbb")[0]
+        return says(before.rpartition("Answer ")[2].partition(":")[0])
+
+    trace, _ = think(Scripted(*essays, pick), Plan(agents=3))
+    assert trace.messages[-1].text == "b" * 300
+    trace, _ = think(Scripted(*essays, says("none, but: ddd")), Plan(agents=3))
+    assert trace.messages[-1].text in ("a" * 300, "b" * 300, "c" * 300)
+
+
+def test_limits_hold_for_all_agents_together():
+    backend = Scripted(*[says("9" * 200, thought="x")] * 4)
+    trace, events = think(backend, Plan(agents=4, early=False), limits=Limits(turns=2))
+    assert backend.requests[0].n == 2 and trace.messages[-1].text == "9" * 200
+    assert "2 turns" in of_kind(events, "limit")[0].text
+
+
+def test_leaving_stops_all_agents():
+    backend = Scripted(*[says("9" * 5000)] * 4, pause=0.001)
+    trace = Trace([Message("user", "x")])
+
+    async def leave():
+        events = contemplate(trace, backend, Plan(agents=4))
+        async for event in events:
+            if event.kind == "content":
+                break
+        await events.aclose()
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(leave()) == 1 and backend.running == 0 and len(trace) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"agents": 0}, {"rounds": -1}, {"items": 1}])
+def test_impossible_plans_are_refused(wrong):
+    with pytest.raises(ValueError, match="Contemplating takes"):
+        Plan(**wrong)
