@@ -19,7 +19,9 @@ def test_equal_answers_are_equal(one, other):
     assert canonical(one) == canonical(other)
 
 
-@pytest.mark.parametrize("one, other", [("42", "-42"), ("1.5", "15"), ("ab", "ba"), ("[1, 2]", "[2, 1]"), ("10:5", "105")])
+@pytest.mark.parametrize(
+    "one, other", [("42", "-42"), ("1.5", "15"), ("ab", "ba"), ("[1, 2]", "[2, 1]"), ("10:5", "105")]
+)
 def test_different_answers_are_not(one, other):
     assert canonical(one) != canonical(other)
 

@@ -217,7 +217,9 @@ def test_leaving_stops_everything_at_once(after):
     if after == "content":
         backend = Scripted(says("a" * 500, thought="hm" * 50), pause=0.001)
     else:
-        called = calls(("long", {})).replace(" to=long", " to=self<|message|>hmmmmm<|eom|><|start|>assistant to=long", 1)
+        called = calls(("long", {})).replace(
+            " to=long", " to=self<|message|>hmmmmm<|eom|><|start|>assistant to=long", 1
+        )
         backend = Scripted(called, pause=0.001)
 
     async def leave():
