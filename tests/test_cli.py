@@ -44,14 +44,21 @@ class Scripted:
         try:
             for piece in self.script(request):
                 yield Delta(text=piece, token_ids=(0,))
+                await queues()
                 self.between(piece)
-                await asyncio.sleep(0)
+                await queues()
             yield Delta(finish_reason=self.reason, prompt_tokens=7, cached_tokens=3)
         finally:
             self.ended += 1
 
     async def close(self) -> None:
         self.closed += 1
+
+
+async def queues() -> None:
+    """Long enough for an event, or a cancellation, to reach whoever waits for it."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -147,7 +154,8 @@ def test_ask_json(backend: Scripted, run: Any) -> None:
         "content": "It is 4",
         "tool_calls": [],
         "finish_reason": "stop",
-        "usage": {"prompt_tokens": 7, "completion_tokens": 9, "reasoning_tokens": 4, "cached_tokens": 3},
+        "usage": {"prompt_tokens": 7, "completion_tokens": 9, "reasoning_tokens": 4, "cached_tokens": 3}
+        | {"turns": 1, "calls": 0, "cost": 0.0, "seconds": pytest.approx(0, abs=60)},
         "model": "x.gguf",
     }
 
@@ -169,13 +177,16 @@ def test_ask_counts_the_tokens_of_the_thought(backend: Scripted, run: Any, piece
 def test_ask_shows_calls(backend: Scripted, run: Any) -> None:
     call = '<atem:invoke name="look">\n<atem:parameter name="at">up</atem:parameter>\n</atem:invoke>'
     whole = [" to=look<|message|><atem:function_calls>\n", call, "\n</atem:function_calls>", "<|eot|>"]
-    backend.script = lambda request: whole
-    assert run("ask", "?") == (0, "look {'at': 'up'}\n", "")
+    backend.script = lambda request: ANSWER if request.messages[-1].role == "tool" else whole
+    code, out, err = run("ask", "?")
+    assert out == "look {'at': 'up'}\n\nError: There is no tool look; there are: none.\n\nIt is 4\n"
+    assert code == 0 and "no tool look" in err
     found = json.loads(run("ask", "?", "--json")[1])["tool_calls"]
     assert found == [{"name": "look", "arguments": {"at": "up"}}]
-    backend.script = lambda request: [whole[0], call[:40]]  # settled only when the stream ends
+    cut = [whole[0], call[:40]]  # settled only when the stream ends
+    backend.script = lambda request: ANSWER if request.messages[-1].role == "developer" else cut
     code, out, err = run("ask", "?")
-    assert (code, out) == (0, "") and err.startswith("firesteel: ")
+    assert (code, out) == (0, "It is 4\n") and err.startswith("firesteel: ")
 
 
 def test_ask_tells_that_an_answer_was_cut_off(backend: Scripted, run: Any) -> None:

@@ -10,7 +10,8 @@ import pytest
 import firesteel
 
 ROOT = Path(firesteel.__file__).parent
-ROOMS = ["model", "format", "engine", "backends", "agent", "tasks", "evals", "train", "recipes", "cli"]  # downward is leftward
+# Downward is leftward.
+ROOMS = ["model", "format", "engine", "backends", "agent", "tasks", "evals", "train", "recipes", "cli"]
 # Rooms that may look sideways or up where a function needs it: recipes describe runs of `train`.
 TORCH = {"model", "engine", "train"}
 

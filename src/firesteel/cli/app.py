@@ -33,6 +33,11 @@ Images = Annotated[
 Strength = Annotated[
     str, typer.Option(metavar="WORD|N", help="How much to think: none, minimal, low, medium, high, xhigh or 0 to 512.")
 ]
+Mode = Annotated[str, typer.Option(metavar="MODE", help="instant, thinking or contemplating.")]
+Tools = Annotated[str, typer.Option(metavar="A,B", help="What it may use: zoom, agents.", show_default="none")]
+Agents = Annotated[int, typer.Option(metavar="N", min=1, max=64, help="How many contemplate in parallel.")]
+Rounds = Annotated[int, typer.Option(metavar="N", min=0, max=4, help="Rounds of refinement if they disagree.")]
+File = Annotated[Path | None, typer.Option("--trace", metavar="FILE", help="A conversation to go on with, or begin.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -42,25 +47,67 @@ def ask(
     image: Images,
     strength: Strength = "high",
     model: Model = "kindling",
+    mode: Mode = "thinking",
+    tools: Tools = "",
+    agents: Agents = 8,
+    rounds: Rounds = 0,
+    seconds: Annotated[float | None, typer.Option(metavar="X", min=0, help="The most time it may take.")] = None,
+    trace: File = None,
     json: Json = False,
-    temperature: Annotated[float, typer.Option(metavar="X", min=0, help="0 always takes the likeliest token.")] = 0.0,
+    temperature: Annotated[
+        float | None, typer.Option(metavar="X", min=0, help="0 always takes the likeliest token.", show_default=False)
+    ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Repeats what chance chose.")] = None,
     max_tokens: Annotated[
-        int, typer.Option(metavar="N", min=1, help="The most tokens to think and answer with.")
+        int, typer.Option(metavar="N", min=1, help="The most tokens to think and answer with, in one turn.")
     ] = 1024,
 ) -> None:
     """Ask one question, perhaps about pictures; thinking and answer appear as they come."""
+    from firesteel.agent import Limits
+    from firesteel.agent.contemplate import Plan
     from firesteel.cli.ask import ask as run
+    from firesteel.cli.mind import Mind
 
-    run(question, image, strength, model, json, temperature=temperature, seed=seed, max_tokens=max_tokens)
+    given = {"temperature": temperature, "seed": seed}
+    mind = Mind(
+        mode=mode,
+        strength=strength,
+        plan=Plan(agents=agents, rounds=rounds, seconds=seconds),
+        limits=Limits(turn_tokens=max_tokens, seconds=seconds),
+        options={name: value for name, value in given.items() if value is not None},
+    )
+    run(question, image, model, mind, _names(tools), trace, json)
 
 
 @app.command()
-def chat(image: Images, strength: Strength = "high", model: Model = "kindling") -> None:
+def chat(
+    image: Images,
+    strength: Strength = "high",
+    model: Model = "kindling",
+    mode: Mode = "thinking",
+    tools: Tools = "",
+    trace: File = None,
+) -> None:
     """Talk with a model; Ctrl-C stops an answer, Ctrl-D leaves."""
     from firesteel.cli.chat import chat as run
+    from firesteel.cli.mind import Mind
 
-    run(model, strength, image)
+    run(model, Mind(mode=mode, strength=strength), image, _names(tools), trace)
+
+
+@app.command()
+def trace(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What --trace wrote.", show_default=False)],
+    sft: Annotated[bool, typer.Option("--sft", help="Print one line of training data instead.")] = False,
+) -> None:
+    """Read a conversation: who said what, which tools ran, what it took."""
+    from firesteel.cli.trace import trace as run
+
+    run(file, sft)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @app.command()

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from firesteel.agent import Event
 from firesteel.backends import resolve
-from firesteel.backends.base import Request
+from firesteel.cli.mind import Mind
 from firesteel.cli.terminal import Printer, complain
-from firesteel.agent.turn import Turn
-from firesteel.format import Message, Parse, Part, strength_number
+from firesteel.cli.toolbox import toolbox
+from firesteel.format import Message, Part, Trace
 
 
-def ask(question: str, images: Sequence[Path], strength: str, model: str, as_json: bool, **sampling: Any) -> None:
-    """Prints thought and answer as they come, or at the end one JSON object. `sampling` goes into the request."""
-    message = user_message(question, [Part.image_of(path) for path in images])
-    request = Request(messages=[message], strength=strength_number(strength), **sampling)
+def ask(
+    question: str,
+    images: Sequence[Path],
+    model: str,
+    mind: Mind,
+    tools: Sequence[str] = (),
+    file: Path | None = None,
+    as_json: bool = False,
+) -> None:
+    """Prints thought and answer as they come, or at the end one JSON object.
+
+    With `file` the conversation in it goes on, and what is said is appended.
+    """
+    asked = user_message(question, [Part.image_of(path) for path in images])
+    trace = Trace.open(file) if file else Trace()
     printer = Printer()
-    turn = Turn((lambda event: None) if as_json else printer.show)
+    show = (lambda event: None) if as_json else printer.show
     try:
-        said = asyncio.run(_answer(model, request, turn))
+        done = asyncio.run(_answer(model, trace, asked, mind, tools, show))
     finally:
         printer.end()
     if as_json:
-        print(json.dumps(_record(said, turn, model), indent=2, ensure_ascii=False))
-    elif turn.finish_reason == "length":
-        complain(f"The answer was cut off at {turn.completion_tokens} tokens; --max-tokens allows more.")
+        print(json.dumps(_record(trace, done, model), indent=2, ensure_ascii=False))
+    elif done.text == "length":
+        complain(f"The answer was cut off at {mind.limits.turn_tokens} tokens; --max-tokens allows more.")
 
 
 def user_message(text: str, images: Sequence[Part]) -> Message:
@@ -40,26 +53,30 @@ def user_message(text: str, images: Sequence[Part]) -> Message:
     return Message("user", [*images, Part(text=text)])
 
 
-async def _answer(model: str, request: Request, turn: Turn) -> Parse:
-    backend = resolve.open_backend(model, slots=1)
+async def _answer(
+    model: str, trace: Trace, asked: Message, mind: Mind, names: Sequence[str], show: Callable[[Event], None]
+) -> Event:
+    backend = resolve.open_backend(model, slots=mind.slots)
     try:
-        await turn.run(backend, request)
-        return turn.close()
+        trace.append(asked)
+        async with (
+            toolbox(names, trace, backend, mind) as tools,
+            aclosing(mind.answer(trace, backend, tools)) as events,
+        ):
+            async for event in events:
+                show(event)
+        return event
     finally:
         await backend.close()
 
 
-def _record(said: Parse, turn: Turn, model: str) -> dict[str, Any]:
+def _record(trace: Trace, done: Event, model: str) -> dict[str, Any]:
+    said = trace.messages[-1]
     return {
         "reasoning": said.reasoning,
-        "content": said.content,
-        "tool_calls": [dict(call) for call in said.tool_calls],
-        "finish_reason": turn.finish_reason,
-        "usage": {
-            "prompt_tokens": turn.prompt_tokens,
-            "completion_tokens": turn.completion_tokens,
-            "reasoning_tokens": turn.reasoning_tokens,
-            "cached_tokens": turn.cached_tokens,
-        },
+        "content": said.commentary + said.text,
+        "tool_calls": [dict(call) for message in trace for call in message.tool_calls],
+        "finish_reason": done.text,
+        "usage": dict(said.usage) | dict(done.data),
         "model": model,
     }

@@ -5,35 +5,38 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from firesteel.backends import resolve
-from firesteel.backends.base import Backend, Request
+from firesteel.backends import Backend, resolve
 from firesteel.cli.ask import user_message
+from firesteel.cli.mind import Mind
 from firesteel.cli.terminal import Printer, complain
-from firesteel.agent.turn import Turn
-from firesteel.format import Part, Trace, strength_number
+from firesteel.cli.toolbox import toolbox
+from firesteel.format import Part, Trace
 
-HELP = "/image FILE shows a picture with the next question, /strength X, /reset, /quit."
+HELP = "/image FILE shows a picture with the next question, /strength X, /mode X, /reset, /quit."
 
 
-def chat(model: str, strength: str, images: Sequence[Path]) -> None:
-    """Reads lines from stdin until it ends or says /quit."""
+def chat(model: str, mind: Mind, images: Sequence[Path], tools: Sequence[str] = (), file: Path | None = None) -> None:
+    """Reads lines from stdin until it ends or says /quit. With `file` the conversation in it goes on."""
     with asyncio.Runner() as runner:
-        number, pictures = strength_number(strength), [Part.image_of(path) for path in images]
-        backend = resolve.open_backend(model, slots=1)
+        pictures = [Part.image_of(path) for path in images]
+        trace = Trace.open(file) if file else Trace()
+        backend = resolve.open_backend(model, slots=mind.plan.agents)
         try:
-            _Chat(runner, backend, number, pictures).talk()
+            _Chat(runner, backend, mind, list(tools), trace, pictures).talk()
         finally:
             runner.run(backend.close())
 
 
 class _Chat:
-    def __init__(self, runner: asyncio.Runner, backend: Backend, strength: int, pictures: list[Part]) -> None:
-        self.runner, self.backend, self.strength = runner, backend, strength
+    def __init__(
+        self, runner: asyncio.Runner, backend: Backend, mind: Mind, tools: list[str], trace: Trace, pictures: list[Part]
+    ) -> None:
+        self.runner, self.backend, self.mind, self.tools, self.trace = runner, backend, mind, tools, trace
         self.pictures = pictures  # for the next question
-        self.trace = Trace()
 
     def talk(self) -> None:
         prompt = ""
@@ -61,7 +64,9 @@ class _Chat:
         if command == "/image":
             self.pictures.append(Part.image_of(Path(value.strip()).expanduser()))
         elif command == "/strength":
-            self.strength = strength_number(value)
+            self.mind = replace(self.mind, strength=value.strip())
+        elif command == "/mode":
+            self.mind = replace(self.mind, mode=value.strip())
         elif command == "/reset":
             self.trace, self.pictures = Trace(), []
         elif line.startswith("/"):
@@ -70,17 +75,23 @@ class _Chat:
             self._ask(line)
 
     def _ask(self, text: str) -> None:
-        """One turn. It is remembered as far as it got, unless it got to no answer at all."""
-        question = user_message(text, self.pictures)
+        """One answer. It is remembered as far as it got, unless it got to no answer at all."""
+        trial = Trace([*self.trace, user_message(text, self.pictures)])
         printer = Printer()
-        turn = Turn(printer.show)
-        request = Request(messages=[*self.trace, question], strength=self.strength, temperature=0)
         try:
-            self.runner.run(turn.run(self.backend, request))
+            self.runner.run(self._answer(trial, printer))
         finally:
-            said = turn.close()
             printer.end()
-            if said.answer:
-                self.trace.append(question)
-                self.trace.append(said.message())
+            last = trial.messages[-1]
+            if last.role == "assistant" and last.text:
+                for message in trial.messages[len(self.trace) :]:
+                    self.trace.append(message)
                 self.pictures = []
+
+    async def _answer(self, trace: Trace, printer: Printer) -> None:
+        async with (
+            toolbox(self.tools, trace, self.backend, self.mind) as tools,
+            aclosing(self.mind.answer(trace, self.backend, tools)) as events,
+        ):
+            async for event in events:
+                printer.show(event)

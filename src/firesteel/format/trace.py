@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,22 @@ class Message:
         for name in ("tool_calls", "token_ids", "logprobs"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
+    def to_dict(self) -> dict[str, Any]:
+        """As an OpenAI-style dict, pictures as data URLs; what `of` reads back. Empty fields are left out."""
+        return self._dict(lambda image: {"type": "image_url", "image_url": {"url": _data_url(_png(image))}})
+
+    def _dict(self, of_image: Callable[[Image.Image], dict[str, Any]]) -> dict[str, Any]:
+        record: dict[str, Any] = {"role": self.role}
+        record["content"] = [
+            {"type": "text", "text": part.text} if part.image is None else of_image(part.image) for part in self.parts
+        ]
+        record["tool_calls"] = [
+            {"id": call.id, "function": {"name": call.name, "arguments": call.arguments}} for call in self.tool_calls
+        ]
+        for name in ("reasoning", "commentary", "name", "tool_call_id", "token_ids", "logprobs", "usage"):
+            record[name] = getattr(self, name)
+        return {name: value for name, value in record.items() if value or name == "role"}
+
     @property
     def parts(self) -> tuple[Part, ...]:
         assert isinstance(self.content, tuple)
@@ -203,23 +219,11 @@ class Trace:
         return len(self.messages)
 
     def _record(self, message: Message) -> dict[str, Any]:
-        record: dict[str, Any] = {"role": message.role, "content": [self._part(part) for part in message.parts]}
-        record["tool_calls"] = [
-            {"id": call.id, "function": {"name": call.name, "arguments": call.arguments}} for call in message.tool_calls
-        ]
-        for name in ("reasoning", "commentary", "name", "tool_call_id", "token_ids", "logprobs", "usage"):
-            record[name] = getattr(message, name)
-        return {name: value for name, value in record.items() if value or name == "role"}
+        return message.to_dict() if self.pictures is None else message._dict(self._file)
 
-    def _part(self, part: Part) -> dict[str, Any]:
-        if part.image is None:
-            return {"type": "text", "text": part.text}
-        buffer = io.BytesIO()
-        part.image.save(buffer, format="PNG")
-        png = buffer.getvalue()
-        if self.pictures is None:
-            return {"type": "image", "png": base64.b64encode(png).decode()}
+    def _file(self, image: Image.Image) -> dict[str, Any]:
         assert self.path is not None
+        png = _png(image)
         name = f"{self.pictures}/{hashlib.sha256(png).hexdigest()[:24]}.png"
         target = self.path.parent / name
         if not target.exists():
@@ -234,15 +238,23 @@ def _message_of_line(line: str, folder: Path) -> Message:
         raise ValueError("a message must be a JSON object.")
     parts = []
     for item in record.get("content", ()):
-        if "png" in item:
-            item = {"type": "image", "image": _base64(item["png"])}
-        elif "file" in item:
+        if "file" in item:
             file = (folder / item["file"]).resolve()
             if not file.is_relative_to(folder.resolve()):
                 raise ValueError(f"the picture {item['file']} lies outside the folder of the trace.")
             item = {"type": "image", "image": file}
         parts.append(Part.of(item))
     return Message.of(record | {"content": parts})
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _data_url(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _data_of_url(url: Any) -> bytes:

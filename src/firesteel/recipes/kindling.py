@@ -65,7 +65,14 @@ def kindling() -> Run:
             Stage(name="sft", steps=2200, mix=Mix(captions=0.03, visual=0.65), optim=Optim(warmup=20, decay=0.7)),
             Stage(name="read", steps=1000, objective="primer", rows=32, optim=Optim(warmup=30, decay=0.4)),
             Stage(name="read-on", steps=1600, objective="pages", rows=32, optim=Optim(warmup=30, decay=0.5)),
-            Stage(name="refine", steps=3800, mix=Mix(captions=0.06, visual=0.65), optim=Optim(warmup=50, decay=0.7)),
+            Stage(name="refine", steps=1000, mix=Mix(captions=0.06, visual=0.65), optim=Optim(warmup=50, decay=0.0)),
+            Stage(name="transcribe", steps=500, mix=Mix(sheets=0.5, captions=0.3, visual=0.8), optim=Optim(decay=0.0)),
+            Stage(
+                name="finish",
+                steps=1900,
+                mix=Mix(sheets=0.08, captions=0.06, visual=0.65),
+                optim=Optim(warmup=20, decay=0.8),
+            ),
         ),
     )
 

@@ -13,7 +13,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
@@ -102,6 +101,57 @@ def scattered(rng: random.Random) -> Page:
         for slot, (_, _, sign) in enumerate(sorted(signs)[:SLOTS]):
             labels[square, slot] = ord(sign) - 32
     return Page(image, labels)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A picture of signs or numbers set out in rows, and what stands in each row, from left to right."""
+
+    image: Image.Image
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def transcript(self) -> str:
+        return " ".join(f"row {number}: {' '.join(row)}." for number, row in enumerate(self.rows, 1))
+
+
+def sheet(rng: random.Random) -> Sheet:
+    """What the decoder reads aloud: half the time single signs in the squares of a primer, else numbers in rows.
+
+    A place without a sign is a dash.
+    """
+    across = SIDE // SQUARE
+    if rng.random() < 0.5:
+        drawn = _primer(rng, rng.random())
+        signs = [chr(sign + 32) if sign else "-" for sign in drawn.labels[:, 0]]
+        return Sheet(drawn.image, tuple(tuple(signs[i : i + across]) for i in range(0, across**2, across)))
+    image, pen = canvas(rng, SIDE, SIDE)
+    lines, columns = rng.randint(2, 5), rng.randint(2, 4)
+    width, height = SIDE / columns, SIDE / lines
+    alike = rng.random() < 0.5  # one typeface and size for all, as in a table
+    name, pixels = rng.choice(FONTS), rng.randint(13, 22)
+    rows = []
+    for line in range(lines):
+        row = []
+        for column in range(columns):
+            if rng.random() < 0.1:
+                row.append("-")
+                continue
+            number = str(rng.randint(0, 99 if columns == 4 or rng.random() < 0.7 else 999))
+            face = font(name, pixels) if alike else font(rng.choice(FONTS), rng.randint(13, 22))
+            room_x, room_y = width - face.getlength(number) - 4, height - face.size - 2
+            x = (column + 0.5) * width + rng.uniform(-0.5, 0.5) * max(0.0, room_x)
+            y = (line + 0.5) * height + rng.uniform(-0.5, 0.5) * max(0.0, room_y)
+            ink = vary(rng, COLOURS[rng.choice(list(COLOURS))] if rng.random() < 0.3 else INK)
+            if rng.random() < 0.2:
+                plate = vary(rng, COLOURS[rng.choice(list(COLOURS))])
+                box = text_box((x, y), number, face)
+                pen.rectangle((box[0] - 3, box[1] - 3, box[2] + 3, box[3] + 3), fill=plate)
+                ink = on(plate)
+            put(pen, (x, y), number, face, ink)
+            row.append(number)
+        rows.append(tuple(row))
+    return Sheet(image, tuple(rows))
 
 
 def _text(rng: random.Random) -> str:

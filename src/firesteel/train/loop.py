@@ -113,7 +113,8 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
             if data.glyphs is not None:
                 assert data.pixels is not None and data.grid is not None
-                return self.glyphs.loss(self._vision(data.pixels, data.grid), data.glyphs), int(data.glyphs.count_nonzero())
+                features = self._vision(data.pixels, data.grid)
+                return self.glyphs.loss(features, data.glyphs), int(data.glyphs.count_nonzero())
             embedded = self.model.model.language_model.embed(data.ids)
             if data.pixels is not None and data.grid is not None:
                 features = self._vision(data.pixels, data.grid).to(embedded.dtype)

@@ -22,7 +22,7 @@ from firesteel.format import STRENGTHS, Message, Part, Tokenizer, render
 from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.base import HELD_OUT, Problem, thought
 from firesteel.train.config import Mix, Stage
-from firesteel.train.glyphs import page, scattered
+from firesteel.train.glyphs import page, scattered, sheet
 
 BATCHES = 32
 
@@ -74,7 +74,9 @@ def conversation(problem: Problem, strength: int) -> list[Message]:
 
 
 def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
-    """One task conversation or picture description."""
+    """One task conversation, picture description or sheet to read."""
+    if rng.random() < mix.sheets:
+        return _sheet_sample(rng, tokenizer)
     names = list(mix.families) or list(FAMILIES)
     visual = [n for n in names if FAMILIES[n].visual]
     textual = [n for n in names if not FAMILIES[n].visual]
@@ -93,6 +95,21 @@ def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
         messages = conversation(problem, strength)
     rendered = render(messages, strength=strength, tokenizer=tokenizer, generation_prompt=False)
     return Sample(rendered.ids, rendered.loss_mask, problem.image)
+
+
+def _sheet_sample(rng: random.Random, tokenizer: Tokenizer) -> Sample:
+    """A sheet read aloud, or, one time in three, asked for one place of it."""
+    drawn = sheet(rng)
+    question, answer = "Read the rows.", drawn.transcript
+    if rng.random() < 1 / 3:
+        row = rng.randrange(len(drawn.rows))
+        column = rng.randrange(len(drawn.rows[row]))
+        question, answer = f"What stands in row {row + 1}, column {column + 1}?", drawn.rows[row][column]
+    asked = [Part.image_of(drawn.image), Part.text_of(question)]
+    messages = [Message(role="user", content=asked), Message(role="assistant", content=answer)]
+    strength = STRENGTHS["minimal"]
+    rendered = render(messages, strength=strength, tokenizer=tokenizer, generation_prompt=False)
+    return Sample(rendered.ids, rendered.loss_mask, drawn.image)
 
 
 def build_shard(stage: Stage, seed: int, number: int, tokenizer: Tokenizer, text: np.ndarray, out: Path) -> None:

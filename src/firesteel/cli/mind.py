@@ -1,0 +1,49 @@
+"""How the user wants an answer: mode, strength, tools; and the run that this makes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from firesteel.agent import Event, Limits, Tool, run
+from firesteel.agent.contemplate import Plan, contemplate
+from firesteel.agent.loop import Permit, deny
+from firesteel.backends import Backend
+from firesteel.format import STRENGTHS, Trace, strength_number
+
+MODES = ("instant", "thinking", "contemplating")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mind:
+    """`strength` is a word or a number; instant ignores it. `options` are those of the requests.
+
+    Raises ValueError for an unknown mode or strength.
+    """
+
+    mode: str = "thinking"
+    strength: str = "high"
+    plan: Plan = field(default_factory=Plan)
+    limits: Limits = field(default_factory=Limits)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"There is no mode {self.mode}; there are: {', '.join(MODES)}.")
+        strength_number(self.strength)
+
+    @property
+    def slots(self) -> int:
+        """How many sequences the backend should be ready for."""
+        return self.plan.agents if self.mode == "contemplating" else 1
+
+    def answer(
+        self, trace: Trace, backend: Backend, tools: Sequence[Tool] = (), permit: Permit = deny
+    ) -> AsyncGenerator[Event, None]:
+        """The events of one answer to the trace."""
+        number = STRENGTHS["minimal"] if self.mode == "instant" else strength_number(self.strength)
+        options = {"strength": number, "max_tokens": self.limits.turn_tokens} | self.options
+        if self.mode == "contemplating":
+            return contemplate(trace, backend, self.plan, tools, self.limits, permit=permit, **options)
+        return run(trace, backend, tools, self.limits, permit=permit, **{"temperature": 0.0} | options)
