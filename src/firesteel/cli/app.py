@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 evals = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Judge a model.")
 app.add_typer(evals, name="eval")
+benches = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure a claim.")
+app.add_typer(benches, name="bench")
 
 Model = Annotated[
     str, typer.Option("--model", metavar="ADDRESS", help="Who answers: kindling, a .gguf file or a directory.")
@@ -144,6 +146,22 @@ def tasks(
     from firesteel.cli.evaluate import tasks as run
 
     run(model, families, json, n=n, seed=seed, level=level, strength=strength, blank_images=blank_images)
+
+
+@benches.command()
+def contemplate(
+    families: Annotated[str, typer.Option(metavar="A,B", help="Which families.", show_default="all")] = "",
+    n: Annotated[int, typer.Option("--n", metavar="N", min=1, help="Problems of each family and seed.")] = 10,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="How many seeds.")] = 3,
+    level: Annotated[int, typer.Option(metavar="N", min=1, help="How hard they are.")] = 1,
+    out: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw a picture.")] = None,
+    model: Model = "kindling",
+    json: Json = False,
+) -> None:
+    """Parallel agents against one thinker, voting, short-k and best-of-N, at what each costs."""
+    from firesteel.cli.bench import contemplate as run
+
+    run(model, _names(families), n, seeds, level, out, json)
 
 
 @app.command()

@@ -1,0 +1,81 @@
+import asyncio
+import json
+import random
+
+import pytest
+from PIL import Image
+
+from firesteel.backends import Delta
+from firesteel.evals.contemplating import ONE, measure, plot, summary, to_json
+from firesteel.tasks import make
+from firesteel.tasks.base import HELD_OUT
+from tests.agent.scripted import says
+
+N = 12
+
+
+class Mostly:
+    """Right with the given chance at temperature 1, never when it is alone; longer when wrong."""
+
+    name = "mostly"
+
+    def __init__(self, chance: float) -> None:
+        self.chance, self.rng = chance, random.Random(0)
+        self.answers = {}
+        for seed in (0, 1):
+            for i in range(N):
+                problem = make("chain_sum", HELD_OUT * (seed + 1) + i, 1)
+                self.answers[problem.question] = problem.answer
+
+    async def stream(self, request):
+        right = self.answers[request.messages[0].text]
+        texts = []
+        for _ in range(request.n):
+            good = request.temperature > 0 and self.rng.random() < self.chance
+            texts.append(says(right, "y" * 20) if good else says(str(self.rng.randint(1000, 9999)), "n" * 60))
+        for index, text in enumerate(texts):
+            for at in range(0, len(text), 10):
+                yield Delta(index=index, text=text[at : at + 10], token_ids=(1,))
+                await asyncio.sleep(0)
+            yield Delta(index=index, finish_reason="stop", prompt_tokens=5)
+
+    async def close(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def results():
+    return asyncio.run(measure(Mostly(0.6), ["chain_sum"], N, seeds=(0, 1), agents=(1, 4, 8)))
+
+
+def test_every_strategy_meets_the_same_problems(results):
+    assert {len(outcomes) for outcomes in results.values()} == {2 * N}
+    assert {"majority@8", "short-3@8", "best of 4", "contemplating, 8 agents", "one thinker, longer"} < set(results)
+
+
+def test_voting_helps_who_is_mostly_right_and_the_gain_is_sure(results):
+    rows = {row.strategy: row for row in summary(results)}
+    assert rows[ONE].accuracy == 0 and rows[ONE].gain.mean == 0
+    for name in ("majority@8", "contemplating, 8 agents", "short-3@8"):
+        assert rows[name].accuracy > 0.9 and rows[name].gain.low > 0.5
+    assert 0.3 < rows["majority@1"].accuracy < 0.9
+
+
+def test_costs_are_those_of_the_strategy(results):
+    rows = {row.strategy: row for row in summary(results)}
+    assert rows["majority@4"].total_tokens > 3 * rows["majority@1"].total_tokens
+    assert rows["majority@8"].critical_tokens < rows["majority@8"].total_tokens / 4
+    assert rows["short-1@8"].critical_tokens <= rows["short-3@8"].critical_tokens <= rows["majority@8"].critical_tokens
+    assert rows["contemplating, 8 agents"].total_tokens <= rows["majority@8"].total_tokens
+    assert rows["contemplating, 8 agents"].seconds is not None and rows["majority@8"].seconds is None
+
+
+def test_results_can_be_kept_and_drawn(results, tmp_path):
+    assert len(json.loads(json.dumps(to_json(results)))["outcomes"][ONE]) == 2 * N
+    plot(summary(results), tmp_path / "p.png")
+    assert Image.open(tmp_path / "p.png").width > 800
+
+
+def test_unknown_families_are_refused():
+    with pytest.raises(ValueError, match="nonsense"):
+        asyncio.run(measure(Mostly(1.0), ["nonsense"], 1))
