@@ -219,6 +219,49 @@ def test_only_a_terminal_gets_codes_and_a_model_cannot_send_its_own(
     assert run("ask", "?")[1] == "\x1b[2mTwo and \x1b[0m\x1b[2mtwo.\x1b[0m\n\na[31mb\n"
 
 
+# ---------------------------------------------------------------- modes, tools, traces
+
+
+def test_instant_thinks_as_little_as_possible(backend: Scripted, run: Any) -> None:
+    run("ask", "?", "--mode", "instant", "--strength", "xhigh")
+    assert backend.requests[0].strength == 1
+
+
+def test_contemplating_asks_for_all_agents_at_once_and_tells_what_it_took(backend: Scripted, run: Any) -> None:
+    code, out, err = run("ask", "?", "--mode", "contemplating", "--agents", "1", "--json")
+    found = json.loads(out)
+    assert (code, err, found["content"]) == (0, "", "It is 4")
+    assert found["usage"]["agents_started"] == 1 and found["usage"]["agreement"] == 1.0
+    assert backend.requests[0].temperature == 1.0 and backend.requests[0].n == 1
+    assert run("ask", "?", "--mode", "contemplating", "--agents", "1") == (0, "It is 4\n", "")
+
+
+def test_tools_are_offered_by_name(backend: Scripted, run: Any) -> None:
+    run("ask", "?", "--tools", "zoom,agents")
+    names = [tool["function"]["name"] for tool in backend.requests[0].tools]
+    assert {"zoom", "mark", "subagents.spawn_agents"} <= set(names)
+    code, _, err = run("ask", "?", "--tools", "hammer")
+    assert code == 2 and "no tools hammer; there are: " in err
+
+
+def test_a_trace_is_kept_gone_on_with_and_read(backend: Scripted, run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "t.jsonl"
+    run("ask", "One?", "--trace", str(file), "--image", picture(tmp_path / "a.png"))
+    run("ask", "Two?", "--trace", str(file))
+    assert [m.text for m in backend.requests[1].messages] == ["One?", "It is 4", "Two?"]
+    code, out, _ = run("trace", str(file))
+    assert code == 0 and [line for line in out.splitlines() if line.startswith(("1.", "4."))] == [
+        "1. user",
+        "4. assistant",
+    ]
+    assert "[picture 40x30]" in out and "Two and two." in out and "prompt_tokens 7" in out
+    messages = json.loads(run("trace", str(file), "--sft")[1])["messages"]
+    assert [m["role"] for m in messages] == ["user", "assistant"] * 2 and messages[1]["reasoning"] == "Two and two."
+    assert messages[0]["content"][0]["image_url"]["url"].startswith("data:image/png;base64,")
+    code, _, err = run("trace", str(tmp_path / "none"))
+    assert code == 2 and "no trace at" in err
+
+
 # ---------------------------------------------------------------- what goes wrong
 
 
