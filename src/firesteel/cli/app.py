@@ -36,7 +36,14 @@ Strength = Annotated[
     str, typer.Option(metavar="WORD|N", help="How much to think: none, minimal, low, medium, high, xhigh or 0 to 512.")
 ]
 Mode = Annotated[str, typer.Option(metavar="MODE", help="instant, thinking or contemplating.")]
-Tools = Annotated[str, typer.Option(metavar="A,B", help="What it may use: zoom, agents.", show_default="none")]
+Tools = Annotated[
+    str,
+    typer.Option(
+        metavar="A,B",
+        help="What it may use: zoom, ground, python, files, web, searxng:URL, folder:DIR, mcp:COMMAND or URL, agents.",
+        show_default="none",
+    ),
+]
 Agents = Annotated[int, typer.Option(metavar="N", min=1, max=64, help="How many contemplate in parallel.")]
 Rounds = Annotated[int, typer.Option(metavar="N", min=0, max=4, help="Rounds of refinement if they disagree.")]
 File = Annotated[Path | None, typer.Option("--trace", metavar="FILE", help="A conversation to go on with, or begin.")]

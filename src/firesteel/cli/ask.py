@@ -60,7 +60,7 @@ async def _answer(
     try:
         trace.append(asked)
         async with (
-            toolbox(names, trace, backend, mind) as tools,
+            toolbox(names, trace, backend, mind, complain) as tools,
             aclosing(mind.answer(trace, backend, tools)) as events,
         ):
             async for event in events:

@@ -90,7 +90,7 @@ class _Chat:
 
     async def _answer(self, trace: Trace, printer: Printer) -> None:
         async with (
-            toolbox(self.tools, trace, self.backend, self.mind) as tools,
+            toolbox(self.tools, trace, self.backend, self.mind, complain) as tools,
             aclosing(self.mind.answer(trace, self.backend, tools)) as events,
         ):
             async for event in events:

@@ -1,28 +1,84 @@
-"""The tools that `--tools` names."""
+"""The tools that `--tools` names, each like an address: `python`, `web`, `folder:DIR`, `mcp:COMMAND or URL`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from firesteel.agent import Tool
 from firesteel.agent.eyes import Eyes
+from firesteel.agent.grounding import visual_grounding
 from firesteel.agent.subagents import spawn_agents
 from firesteel.backends import Backend
 from firesteel.cli.mind import Mind
 from firesteel.format import Trace
 
-NAMES = ("zoom", "agents")
+HELP = "zoom, ground, python, files, web, searxng:URL, folder:DIR, mcp:COMMAND or URL, agents"
+_NAMES = {name.split(":")[0] for name in HELP.replace(" or URL", "").split(", ")}
 
 
 @asynccontextmanager
-async def toolbox(names: Sequence[str], trace: Trace, backend: Backend, mind: Mind) -> AsyncGenerator[list[Tool], None]:
-    """The tools of one conversation, closed at its end. Raises ValueError for an unknown name."""
-    if unknown := [name for name in names if name not in NAMES]:
-        raise ValueError(f"There are no tools {unknown[0]}; there are: {', '.join(NAMES)}.")
-    tools: list[Tool] = []
-    if "zoom" in names:
-        tools += Eyes(trace).tools()
-    if "agents" in names:
-        tools.append(spawn_agents(backend, tools, **mind.options))
-    yield tools
+async def toolbox(
+    names: Sequence[str], trace: Trace, backend: Backend, mind: Mind, say: Callable[[str], None]
+) -> AsyncGenerator[list[Tool], None]:
+    """The tools of one conversation, closed at its end; `say` is told what the user should know about them.
+
+    Files of a conversation lie beside its trace, or for a while in a temporary folder.
+    Raises ValueError for an unknown name and for what a tool misses.
+    """
+    wanted: dict[str, list[str]] = {}
+    for name in names:
+        kind, _, value = name.partition(":")
+        if kind not in _NAMES:
+            raise ValueError(f"There are no tools {name}; there are: {HELP}.")
+        wanted.setdefault(kind, []).append(value)
+    async with AsyncExitStack() as stack:
+        folder = trace.path.with_suffix(".files") if trace.path else None
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="firesteel-")))
+        tools: list[Tool] = []
+        if "zoom" in wanted:
+            tools += Eyes(trace).tools()
+        if "ground" in wanted:
+            tools.append(visual_grounding(backend, trace, explain=backend.name != "kindling"))
+        if "python" in wanted or "files" in wanted:
+            tools += _workspace(folder / "data", "python" in wanted, say)
+        if {"web", "searxng", "folder"} & wanted.keys():
+            tools += _browser(wanted, folder / "index.sqlite", trace)
+        for address in wanted.get("mcp", ()):
+            from firesteel.agent.mcp import connect
+
+            tools += await stack.enter_async_context(connect(address))
+        if "agents" in wanted:  # last: agents get all the others
+            tools.append(spawn_agents(backend, tools, **mind.options))
+        yield tools
+
+
+def _workspace(folder: Path, python: bool, say: Callable[[str], None]) -> list[Tool]:
+    from firesteel.agent import sandbox
+    from firesteel.agent.container import Workspace
+
+    tier = sandbox.best() if python else None
+    if python and tier is None:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in sandbox.available())
+        raise ValueError(f"Python has no sandbox here ({reasons}).")
+    if tier is not None:
+        say(f"Python runs in the sandbox {tier.name}.")
+    return Workspace(folder, tier).tools()
+
+
+def _browser(wanted: dict[str, list[str]], index: Path, trace: Trace) -> list[Tool]:
+    from firesteel.agent.web import Browser, Fetcher, LocalIndex, MetaSearch, SearXNG
+
+    search = SearXNG(wanted["searxng"][0]) if "searxng" in wanted else MetaSearch() if "web" in wanted else None
+    index.parent.mkdir(parents=True, exist_ok=True)
+    folders = [Path(value).expanduser() for value in wanted.get("folder", ())]
+    browser = Browser(
+        search=search, fetch=Fetcher() if search else None, files=LocalIndex(folders, index) if folders else None
+    )
+    for message in trace:
+        if message.role == "user":
+            browser.allow(message.text)
+    return browser.tools()
