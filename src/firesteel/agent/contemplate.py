@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from firesteel.agent.answers import LONG, Candidate, Cluster, clusters, settled
-from firesteel.agent.events import Emit, Event
+from firesteel.agent.events import Emit, Event, watched
 from firesteel.agent.limits import Budget, Limits
 from firesteel.agent.loop import Permit, deny
 from firesteel.agent.schedule import Job, answer_of, race
@@ -95,7 +95,7 @@ class _State:
     said: dict[int, list[Message]] = field(default_factory=dict)  # by agent: what its trace gained
 
 
-async def contemplate(
+def contemplate(
     trace: Trace,
     backend: Backend,
     plan: Plan | None = None,
@@ -113,20 +113,14 @@ async def contemplate(
     if not len(trace):
         raise ValueError("The trace is empty: it needs a question.")
     plan = plan or Plan()
-    queue: asyncio.Queue[Event | None] = asyncio.Queue()
-    budget = (limits or Limits()).start().child(seconds=plan.seconds)
     safe = [tool for tool in tools if tool.parallel_safe]
     options = {"temperature": plan.temperature} | options
-    state = _State(trace, backend, plan, safe, budget, permit, options, queue.put_nowait)
-    work = asyncio.create_task(_work(state))
-    work.add_done_callback(lambda _: queue.put_nowait(None))
-    try:
-        while (event := await queue.get()) is not None:
-            yield event
-        await work
-    finally:
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+
+    async def work(emit: Emit) -> None:
+        budget = (limits or Limits()).start().child(seconds=plan.seconds)
+        await _work(_State(trace, backend, plan, safe, budget, permit, options, emit))
+
+    return watched(work)
 
 
 async def _work(state: _State) -> None:

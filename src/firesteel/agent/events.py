@@ -5,7 +5,8 @@ A tool may run agents of its own: `ABOVE` tells it which run called it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -45,6 +46,23 @@ class Event:
 
 
 Emit = Callable[[Event], None]
+
+
+async def watched(work: Callable[[Emit], Coroutine[Any, Any, None]]) -> AsyncGenerator[Event, None]:
+    """Does `work` in a task of its own and yields what it emits, then raises what it raised.
+
+    Closing the generator, or cancelling whoever reads it, cancels the work and waits until it has ended.
+    """
+    queue: asyncio.Queue[Event | None] = asyncio.Queue()
+    task = asyncio.create_task(work(queue.put_nowait))
+    task.add_done_callback(lambda _: queue.put_nowait(None))
+    try:
+        while (event := await queue.get()) is not None:
+            yield event
+        await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @dataclass(frozen=True)

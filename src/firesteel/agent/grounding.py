@@ -100,7 +100,7 @@ def _places(text: str) -> list[dict[str, list[int]]]:
             numbers = next((item[key] for key in _KEYS if key in item), None)
         else:
             numbers = item
-        if _numbers(numbers) and len(numbers) in (2, 4):
+        if isinstance(numbers, list) and _numbers(numbers) and len(numbers) in (2, 4):
             places.append({"point_2d" if len(numbers) == 2 else "bbox_2d": _on_grid(numbers)})
     return places
 

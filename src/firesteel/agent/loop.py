@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import replace
 from typing import Any
 
-from firesteel.agent.events import ABOVE, Above, Emit, Event
+from firesteel.agent.events import ABOVE, Above, Emit, Event, watched
 from firesteel.agent.limits import Budget, LimitReached, Limits
 from firesteel.agent.tools import Tool, ToolError
 from firesteel.agent.turn import Turn
@@ -39,7 +39,7 @@ def allow(names: Sequence[str]) -> Permit:
     return permit
 
 
-async def run(
+def run(
     trace: Trace,
     backend: Backend,
     tools: Sequence[Tool] = (),
@@ -57,18 +57,10 @@ async def run(
     """
     if not len(trace):
         raise ValueError("The trace is empty: it needs a question.")
-    budget = budget or (limits or Limits()).start()
     named = {tool.name: tool for tool in tools}
-    queue: asyncio.Queue[Event | None] = asyncio.Queue()
-    work = asyncio.create_task(_work(trace, backend, named, permit, budget, options, queue.put_nowait))
-    work.add_done_callback(lambda _: queue.put_nowait(None))
-    try:
-        while (event := await queue.get()) is not None:
-            yield event
-        await work
-    finally:
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+    return watched(
+        lambda emit: _work(trace, backend, named, permit, budget or (limits or Limits()).start(), options, emit)
+    )
 
 
 async def _work(

@@ -43,7 +43,8 @@ class Mind:
     ) -> AsyncGenerator[Event, None]:
         """The events of one answer to the trace."""
         number = STRENGTHS["minimal"] if self.mode == "instant" else strength_number(self.strength)
-        options = {"strength": number, "max_tokens": self.limits.turn_tokens} | self.options
+        options: dict[str, Any] = {"strength": number, "max_tokens": self.limits.turn_tokens} | self.options
         if self.mode == "contemplating":
             return contemplate(trace, backend, self.plan, tools, self.limits, permit=permit, **options)
-        return run(trace, backend, tools, self.limits, permit=permit, **{"temperature": 0.0} | options)
+        options = {"temperature": 0.0} | options
+        return run(trace, backend, tools, self.limits, permit=permit, **options)

@@ -80,12 +80,12 @@ async def _all(
     most = max(agents)
     limits = Limits(turn_tokens=max_tokens)
     found: dict[str, Outcome] = {}
-    one = {"strength": HIGH, "temperature": 0.0, "max_tokens": max_tokens}
+    one: dict[str, Any] = {"strength": HIGH, "temperature": 0.0, "max_tokens": max_tokens}
     found[ONE] = await _live(problem, question, lambda trace: run(trace, backend, (), limits, **one))
     longer = Limits(turn_tokens=max_tokens * most)
-    more = {"strength": LONGER, "temperature": 0.0, "max_tokens": max_tokens * most}
+    more: dict[str, Any] = {"strength": LONGER, "temperature": 0.0, "max_tokens": max_tokens * most}
     found["one thinker, longer"] = await _live(problem, question, lambda trace: run(trace, backend, (), longer, **more))
-    options = {"strength": HIGH, "max_tokens": max_tokens, "seed": seed * 1009 + 7}
+    options: dict[str, Any] = {"strength": HIGH, "max_tokens": max_tokens, "seed": seed * 1009 + 7}
     request = Request(messages=[question], n=most, temperature=1.0, logprobs=0, **options)
     found |= _from_pool(problem, await complete(backend, request), agents, seed)
     plans = [Plan(agents=k) for k in agents if k > 1] + [Plan(agents=8, rounds=r) for r in (1, 2) if 8 in agents]
