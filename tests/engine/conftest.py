@@ -1,8 +1,8 @@
 import pytest
-from tests.engine.tiny import make_pair
 
 from firesteel.format import Tokenizer
 from firesteel.train.tokenizer import train_tokenizer
+from tests.engine.tiny import make_pair
 
 
 @pytest.fixture(params=["muse_glimmer", "muse_spark"])

@@ -2,9 +2,9 @@ from copy import deepcopy
 
 import pytest
 import torch
-from tests.engine.tiny import EOS, WINDOW, picture_prompt, text_prompt
 
 from firesteel.engine import Engine, Prompt, Sampling
+from tests.engine.tiny import EOS, WINDOW, picture_prompt, text_prompt
 
 GREEDY = Sampling(max_tokens=20, temperature=0, top=3)
 DRAWN = Sampling(max_tokens=12, seed=5, temperature=0.9, top_p=0.95, top_k=40, stop_ids=())

@@ -1,6 +1,5 @@
-from tests.engine.tiny import EOS, picture_prompt, text_prompt
-
 from firesteel.engine import Sampling, generate
+from tests.engine.tiny import EOS, picture_prompt, text_prompt
 
 
 def test_greedy_in_a_batch_equals_transformers(pair):

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from tests.engine.tiny import make_pair, text_prompt
 
 from firesteel.engine import Engine, Sampling
 from firesteel.engine.thought import ThoughtBudget
+from tests.engine.tiny import make_pair, text_prompt
 
 CLOSING = "<|eom|><|start|>assistant to=user<|message|>"
 

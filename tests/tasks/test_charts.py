@@ -1,8 +1,8 @@
 import pytest
-from tests.tasks import checks
 
 from firesteel.tasks import drawing
 from firesteel.tasks.charts import BarChart, LineChart, PieChart
+from tests.tasks import checks
 
 CHARTS = (BarChart(), LineChart(), PieChart())
 

@@ -1,8 +1,7 @@
 import math
 
-from tests.tasks import checks
-
 from firesteel.tasks.clocks import Clock
+from tests.tasks import checks
 
 
 def test_contract_seeds_and_guessing():

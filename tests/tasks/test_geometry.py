@@ -1,9 +1,8 @@
 import math
 
-from tests.tasks import checks
-
 from firesteel.tasks import drawing
 from firesteel.tasks.geometry import Geometry
+from tests.tasks import checks
 
 
 def recompute(facts: dict) -> int:

@@ -6,11 +6,11 @@ import json
 import re
 
 import pytest
-from tests.tasks import checks
 
 from firesteel.tasks.base import Family, Problem
 from firesteel.tasks.drawing import overlaps
 from firesteel.tasks.interface import BoundingBox, Point, iou
+from tests.tasks import checks
 
 FAMILIES = (Point(), BoundingBox())
 

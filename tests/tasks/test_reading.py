@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import pytest
 from PIL import Image
-from tests.tasks import checks
 
 from firesteel.tasks.base import Problem
 from firesteel.tasks.drawing import overlaps
 from firesteel.tasks.reading import LONG_WORDS, SHORT_WORDS, Reading
+from tests.tasks import checks
 
 READING = Reading()
 

@@ -6,11 +6,11 @@ import re
 from collections import Counter
 
 import pytest
-from tests.tasks import checks
 
 from firesteel.tasks.base import Family, Problem
 from firesteel.tasks.drawing import COLOURS, overlaps
 from firesteel.tasks.scenes import Count, Relation
+from tests.tasks import checks
 
 FAMILIES = (Count(), Relation())
 SIZES = {1: {(168, 168)}, 2: {(168, 168), (224, 168)}, 3: {(224, 224)}}

@@ -1,6 +1,5 @@
-from tests.tasks import checks
-
 from firesteel.tasks.tables import Table
+from tests.tasks import checks
 
 
 def recompute(facts: dict) -> str:
