@@ -2,7 +2,7 @@ import random
 
 import torch
 
-from firesteel.train.glyphs import CLASSES, SIDE, SLOTS, SQUARE, GlyphHead, page
+from firesteel.train.glyphs import CLASSES, SIDE, SLOTS, SQUARE, GlyphHead, page, sheet
 
 
 def test_pages_say_what_they_show_and_grow_harder():
@@ -22,6 +22,19 @@ def test_an_empty_square_is_blank_and_a_labelled_one_is_not():
             left, top = square % 6 * SQUARE, square // 6 * SQUARE
             colours = drawn.image.crop((left + 4, top + 4, left + SQUARE - 4, top + SQUARE - 4)).getcolors(1024)
             assert (sign == 0) == (len(colours) == 1 and colours[0][1] == ground)
+
+
+def test_a_sheet_shows_something_exactly_where_its_transcript_says_so():
+    for seed in range(20):
+        drawn = sheet(random.Random(seed))
+        lines, columns = len(drawn.rows), len(drawn.rows[0])
+        assert drawn.transcript.count("row ") == lines and all(len(row) == columns for row in drawn.rows)
+        step_x, step_y = SIDE / columns, SIDE / lines
+        for line, row in enumerate(drawn.rows):
+            for column, text in enumerate(row):
+                box = (column * step_x + 4, line * step_y + 4, (column + 1) * step_x - 4, (line + 1) * step_y - 4)
+                colours = drawn.image.crop(tuple(map(round, box))).getcolors(4096)
+                assert (text == "-") == (len(colours) == 1), (seed, line, column, text)
 
 
 def test_the_head_learns_what_features_tell():

@@ -12,7 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 from firesteel.format.tokenizer import SPECIAL_OFFSETS, SPECIAL_TOKENS
+from firesteel.tasks import FAMILIES
 from firesteel.train.config import Mix, Optim, Run, Stage
+
+# What was below 0.8 after the stage before, named as often more as it was weak.
+WEAK = ("table", "table", "reading", "reading", "count", "relation", "box", "sequence", "sequence", "logic", "logic")
+WEAK += ("compare", "letters")
 
 
 def glimmer(
@@ -71,6 +76,12 @@ def kindling() -> Run:
                 name="finish",
                 steps=1900,
                 mix=Mix(sheets=0.08, captions=0.06, visual=0.65),
+                optim=Optim(warmup=20, decay=0.8),
+            ),
+            Stage(
+                name="polish",
+                steps=2300,
+                mix=Mix(sheets=0.15, captions=0.1, visual=0.68, families=(*FAMILIES, *WEAK)),
                 optim=Optim(warmup=20, decay=0.8),
             ),
         ),

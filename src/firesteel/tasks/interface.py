@@ -19,7 +19,7 @@ from firesteel.tasks.base import Family, Problem
 from firesteel.tasks.drawing import COLOURS, INK, Box, Rgb, canvas, font, on, put, vary
 
 _COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "black")
-_EASY_BUTTONS = ("ok", "cancel", "save", "open", "send", "help", "back", "next", "stop", "yes", "no", "quit")
+EASY_BUTTONS = ("ok", "cancel", "save", "open", "send", "help", "back", "next", "stop", "yes", "no", "quit")
 _MORE_BUTTONS = ("close", "print", "copy", "edit", "undo", "start", "reset", "share", "buy", "apply", "delete", "find")
 _FIELDS = ("search", "name", "city", "email")
 _CHECKS = ("wifi", "dark", "sync", "mute")
@@ -108,7 +108,7 @@ def _kinds(rng: random.Random, plan: _Plan, counts: tuple[int, ...]) -> list[str
 
 def _words(rng: random.Random, level: int, kinds: list[str]) -> list[str]:
     """A word for each control, no word twice."""
-    buttons = _EASY_BUTTONS if level == 1 else _EASY_BUTTONS + _MORE_BUTTONS
+    buttons = EASY_BUTTONS if level == 1 else EASY_BUTTONS + _MORE_BUTTONS
     pools = {"button": buttons, "field": _FIELDS, "checkbox": _CHECKS, "icon": _ICONS, "slider": ("",)}
     decks = {kind: rng.sample(pool, len(pool)) for kind, pool in pools.items()}
     return [decks[kind].pop() for kind in kinds]

@@ -267,10 +267,11 @@ def _distinct(rng: random.Random, count: int, span: tuple[int, int]) -> list[int
 def _by_steps(terms: list[int]) -> tuple[list[int], str, str]:
     """Terse and full working of a sequence that is explained by its differences."""
     steps = [f"{after - before:+d}" for before, after in pairwise(terms)]
-    seen = ", ".join(f"{x}{step}={y}" for x, step, y in zip(terms[:-2], steps, terms[1:-1], strict=False))
+    pairs = zip(pairwise(terms[:-1]), steps, strict=False)
+    seen = ". ".join(f"{minus(max(pair), min(pair))}, {step}" for pair, step in pairs)
     last, change = terms[-2], terms[-1] - terms[-2]
     work = plus(last, change) if change >= 0 else minus(last, -change)
-    return terms, f"{last}{steps[-1]}={terms[-1]}", f"{seen}, next {steps[-1]}. {work}"
+    return terms, f"{last}{steps[-1]}={terms[-1]}", f"{seen}. next {steps[-1]}. {work}"
 
 
 def _running_best(numbers: list[int], smallest: bool) -> tuple[str, str, int]:

@@ -30,7 +30,10 @@ class Optim:
 
 @dataclass(frozen=True, kw_only=True)
 class Mix:
-    """Shares of rows (text) and of samples (captions, traces); `families` narrows the tasks, empty means all."""
+    """Shares of rows (text) and of samples (captions, traces).
+
+    `families` narrows the tasks, empty means all; a family named twice is drawn twice as often as its kind's others.
+    """
 
     text: float = 0.0  # rows of running text
     captions: float = 0.0  # pictures with their description, among the samples of the other rows

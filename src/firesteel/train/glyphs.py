@@ -18,7 +18,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from firesteel.tasks.drawing import COLOURS, FONTS, INK, Box, canvas, clear, font, on, put, text_box, vary
+from firesteel.tasks.interface import EASY_BUTTONS
 from firesteel.tasks.reading import SHORT_WORDS
+from firesteel.tasks.tables import COLUMNS, ROWS
 
 SQUARE = 28  # pixels a side of what one image token sees: 2x2 patches of 14
 SLOTS = 4  # characters that one square can hold
@@ -27,6 +29,7 @@ SIDE = 168
 
 _CAPITALS, _DIGITS, _SMALL = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789", "abcdefghijklmnopqrstuvwxyz"
 _OTHERS = ".,:;+-=*/()%$?!"
+_WORDS = (SHORT_WORDS, ROWS, COLUMNS, EASY_BUTTONS)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def scattered(rng: random.Random) -> Page:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A picture of signs or numbers set out in rows, and what stands in each row, from left to right."""
+    """A picture of signs, numbers or words set out in rows, and what stands in each row, from left to right."""
 
     image: Image.Image
     rows: tuple[tuple[str, ...], ...]
@@ -116,17 +119,18 @@ class Sheet:
 
 
 def sheet(rng: random.Random) -> Sheet:
-    """What the decoder reads aloud: half the time single signs in the squares of a primer, else numbers in rows.
+    """What the decoder reads aloud: at times single signs in the squares of a primer, else rows of numbers or words.
 
     A place without a sign is a dash.
     """
     across = SIDE // SQUARE
-    if rng.random() < 0.5:
+    if rng.random() < 0.25:
         drawn = _primer(rng, rng.random())
         signs = [chr(sign + 32) if sign else "-" for sign in drawn.labels[:, 0]]
         return Sheet(drawn.image, tuple(tuple(signs[i : i + across]) for i in range(0, across**2, across)))
     image, pen = canvas(rng, SIDE, SIDE)
-    lines, columns = rng.randint(2, 5), rng.randint(2, 4)
+    words = rng.choice((0.0, 0.5, 1.0))
+    lines, columns = rng.randint(2, 5), rng.randint(2, 3 if words else 4)
     width, height = SIDE / columns, SIDE / lines
     alike = rng.random() < 0.5  # one typeface and size for all, as in a table
     name, pixels = rng.choice(FONTS), rng.randint(13, 22)
@@ -138,18 +142,23 @@ def sheet(rng: random.Random) -> Sheet:
                 row.append("-")
                 continue
             number = str(rng.randint(0, 99 if columns == 4 or rng.random() < 0.7 else 999))
-            face = font(name, pixels) if alike else font(rng.choice(FONTS), rng.randint(13, 22))
-            room_x, room_y = width - face.getlength(number) - 4, height - face.size - 2
+            text = rng.choice(rng.choice(_WORDS)) if rng.random() < words else number
+            if not alike:
+                name, pixels = rng.choice(FONTS), rng.randint(13, 22)
+            face = font(name, pixels)
+            while face.getlength(text) > width - 8:
+                face = font(name, round(face.size) - 1)
+            room_x, room_y = width - face.getlength(text) - 4, height - face.size - 2
             x = (column + 0.5) * width + rng.uniform(-0.5, 0.5) * max(0.0, room_x)
             y = (line + 0.5) * height + rng.uniform(-0.5, 0.5) * max(0.0, room_y)
             ink = vary(rng, COLOURS[rng.choice(list(COLOURS))] if rng.random() < 0.3 else INK)
             if rng.random() < 0.2:
                 plate = vary(rng, COLOURS[rng.choice(list(COLOURS))])
-                box = text_box((x, y), number, face)
+                box = text_box((x, y), text, face)
                 pen.rectangle((box[0] - 3, box[1] - 3, box[2] + 3, box[3] + 3), fill=plate)
                 ink = on(plate)
-            put(pen, (x, y), number, face, ink)
-            row.append(number)
+            put(pen, (x, y), text, face, ink)
+            row.append(text)
         rows.append(tuple(row))
     return Sheet(image, tuple(rows))
 
