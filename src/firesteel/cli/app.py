@@ -44,6 +44,12 @@ Tools = Annotated[
         show_default="none",
     ),
 ]
+Allow = Annotated[
+    str,
+    typer.Option(
+        "--allow", metavar="TOOL,TOOL", help="Tools that may change things outside the sandbox; others are asked about."
+    ),
+]
 Agents = Annotated[int, typer.Option(metavar="N", min=1, max=64, help="How many contemplate in parallel.")]
 Rounds = Annotated[int, typer.Option(metavar="N", min=0, max=4, help="Rounds of refinement if they disagree.")]
 File = Annotated[Path | None, typer.Option("--trace", metavar="FILE", help="A conversation to go on with, or begin.")]
@@ -58,6 +64,7 @@ def ask(
     model: Model = "kindling",
     mode: Mode = "thinking",
     tools: Tools = "",
+    allow: Allow = "",
     agents: Agents = 8,
     rounds: Rounds = 0,
     seconds: Annotated[float | None, typer.Option(metavar="X", min=0, help="The most time it may take.")] = None,
@@ -76,6 +83,7 @@ def ask(
     from firesteel.agent.contemplate import Plan
     from firesteel.cli.ask import ask as run
     from firesteel.cli.mind import Mind
+    from firesteel.cli.permission import permission
 
     given = {"temperature": temperature, "seed": seed}
     mind = Mind(
@@ -84,6 +92,7 @@ def ask(
         plan=Plan(agents=agents, rounds=rounds, seconds=seconds),
         limits=Limits(turn_tokens=max_tokens, seconds=seconds),
         options={name: value for name, value in given.items() if value is not None},
+        permit=permission(_names(allow)),
     )
     run(question, image, model, mind, _names(tools), trace, json)
 
@@ -95,13 +104,15 @@ def chat(
     model: Model = "kindling",
     mode: Mode = "thinking",
     tools: Tools = "",
+    allow: Allow = "",
     trace: File = None,
 ) -> None:
     """Talk with a model; Ctrl-C stops an answer, Ctrl-D leaves."""
     from firesteel.cli.chat import chat as run
     from firesteel.cli.mind import Mind
+    from firesteel.cli.permission import permission
 
-    run(model, Mind(mode=mode, strength=strength), image, _names(tools), trace)
+    run(model, Mind(mode=mode, strength=strength, permit=permission(_names(allow))), image, _names(tools), trace)
 
 
 @app.command()
@@ -117,6 +128,22 @@ def trace(
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+@app.command()
+def mcp(
+    image: Images,
+    tools: Annotated[str, typer.Option(metavar="A,B", help="What is served: as for ask, but no mcp.")] = "python",
+    http: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", min=0, max=65535, help="Serve there on this machine (0: any port), not on stdin."),
+    ] = None,
+    model: Model = "kindling",
+) -> None:
+    """Serve the tools to any MCP client, over stdin and stdout or HTTP."""
+    from firesteel.cli.mcp import mcp as run
+
+    run(_names(tools), image, model, http)
 
 
 @app.command()

@@ -17,7 +17,8 @@ MODES = ("instant", "thinking", "contemplating")
 
 @dataclass(frozen=True, kw_only=True)
 class Mind:
-    """`strength` is a word or a number; instant ignores it. `options` are those of the requests.
+    """`strength` is a word or a number; instant ignores it. `options` are those of the requests; `permit` is asked
+    before a tool changes something outside the sandbox.
 
     Raises ValueError for an unknown mode or strength.
     """
@@ -27,6 +28,7 @@ class Mind:
     plan: Plan = field(default_factory=Plan)
     limits: Limits = field(default_factory=Limits)
     options: dict[str, Any] = field(default_factory=dict)
+    permit: Permit = deny
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -38,13 +40,11 @@ class Mind:
         """How many sequences the backend should be ready for."""
         return self.plan.agents if self.mode == "contemplating" else 1
 
-    def answer(
-        self, trace: Trace, backend: Backend, tools: Sequence[Tool] = (), permit: Permit = deny
-    ) -> AsyncGenerator[Event, None]:
+    def answer(self, trace: Trace, backend: Backend, tools: Sequence[Tool] = ()) -> AsyncGenerator[Event, None]:
         """The events of one answer to the trace."""
         number = STRENGTHS["minimal"] if self.mode == "instant" else strength_number(self.strength)
         options: dict[str, Any] = {"strength": number, "max_tokens": self.limits.turn_tokens} | self.options
         if self.mode == "contemplating":
-            return contemplate(trace, backend, self.plan, tools, self.limits, permit=permit, **options)
+            return contemplate(trace, backend, self.plan, tools, self.limits, permit=self.permit, **options)
         options = {"temperature": 0.0} | options
-        return run(trace, backend, tools, self.limits, permit=permit, **options)
+        return run(trace, backend, tools, self.limits, permit=self.permit, **options)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from firesteel.agent import Event
 from firesteel.cli.lanes import Lanes, harmless
+from firesteel.cli.pictures import drawn
 from firesteel.format import Message
 
 _SHOWN = ("reasoning", "commentary", "content", "tool_call", "tool_finished", "vote")
@@ -51,6 +52,9 @@ class Printer:
             self._out("\n" * (self._last != "\n") + "\n" if self._kind else "", "")
             self._kind = event.kind
         self._out(text, "" if event.kind in ("content", "vote") else "dim")
+        if event.kind == "tool_finished" and event.message and self._console.is_terminal:
+            for image in event.message.images:
+                self._console.file.write("\n" + drawn(image))
 
     def end(self) -> None:
         """Ends the last line."""

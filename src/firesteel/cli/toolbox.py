@@ -47,12 +47,13 @@ async def toolbox(
             tools += _workspace(folder / "data", "python" in wanted, say)
         if {"web", "searxng", "folder"} & wanted.keys():
             tools += _browser(wanted, folder / "index.sqlite", trace)
-        for address in wanted.get("mcp", ()):
+        if "mcp" in wanted:
             from firesteel.agent.mcp import connect
 
-            tools += await stack.enter_async_context(connect(address))
+            ours = [tool.name for tool in tools]
+            tools += await stack.enter_async_context(connect(*wanted["mcp"], taken=ours))
         if "agents" in wanted:  # last: agents get all the others
-            tools.append(spawn_agents(backend, tools, **mind.options))
+            tools.append(spawn_agents(backend, tools, permit=mind.permit, **mind.options))
         yield tools
 
 
