@@ -15,9 +15,10 @@ from firesteel.format.tokenizer import SPECIAL_OFFSETS, SPECIAL_TOKENS
 from firesteel.tasks import FAMILIES
 from firesteel.train.config import Mix, Optim, Run, Stage
 
-# What was below 0.8 after the stage before, named as often more as it was weak.
+# What was weak after the stage before, named as often more as it was weak.
 WEAK = ("table", "table", "reading", "reading", "count", "relation", "box", "sequence", "sequence", "logic", "logic")
 WEAK += ("compare", "letters")
+WEAKEST = (*WEAK, "count", "count", "relation", "reading")
 
 
 def glimmer(
@@ -80,8 +81,14 @@ def kindling() -> Run:
             ),
             Stage(
                 name="polish",
-                steps=2300,
+                steps=900,
                 mix=Mix(sheets=0.15, captions=0.1, visual=0.68, families=(*FAMILIES, *WEAK)),
+                optim=Optim(warmup=20, decay=0.0),
+            ),
+            Stage(
+                name="polish-on",
+                steps=1950,
+                mix=Mix(sheets=0.1, captions=0.08, visual=0.68, families=(*FAMILIES, *WEAKEST)),
                 optim=Optim(warmup=20, decay=0.8),
             ),
         ),

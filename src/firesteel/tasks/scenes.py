@@ -1,9 +1,8 @@
 """Scenes of coloured shapes on a loose grid: `count` (how many of a kind) and `relation` (what stands where).
 
 Both families read a scene in the same order and words: row by row from the top, each row from the left, every cell
-of the grid named ("empty" where nothing stands). The full working notes what is asked for while it reads: how many of
-the group stand in a row that has just been read, where the named shape stands. A small model does badly when it must
-find that in the list afterwards.
+of the grid named ("empty" where nothing stands). Who counts in full counts while reading: a small model does badly when
+it must count in the list afterwards.
 """
 
 from __future__ import annotations
@@ -68,19 +67,18 @@ def _describe(grid: Grid) -> str:
 
 
 def _describe_counting(grid: Grid, groups: list[Group]) -> str:
-    """Every row followed by how many of each group stand in it: "row 1: red star, empty, red square: 2 and 1." """
-    return " ".join(
-        f"{_line(f'row {number}', row).removesuffix('.')}: {' and '.join(_in_row(group, row) for group in groups)}."
-        for number, row in enumerate(grid, 1)
-    )
-
-
-def _describe_locating(grid: Grid, named: set[str]) -> str:
-    """The places of the named shapes behind their names: "row 2: empty, red star at 2 2, blue circle." """
-    rows = []
-    for row, cells in enumerate(grid, 1):
-        names = [f"{n} at {row} {column}" if (n := _name(c)) in named else n for column, c in enumerate(cells, 1)]
-        rows.append(f"row {row}: {', '.join(names)}.")
+    """Every shape of a group followed by how many there were so far: "row 1: red star 1, empty, blue star 2." """
+    rows, seen = [], [0] * len(groups)
+    for number, row in enumerate(grid, 1):
+        cells = []
+        for cell in row:
+            counts = []
+            for at, group in enumerate(groups):
+                if _matches(group, cell):
+                    seen[at] += 1
+                    counts.append(str(seen[at]))
+            cells.append(" ".join([_name(cell), *counts]))
+        rows.append(f"row {number}: {', '.join(cells)}.")
     return " ".join(rows)
 
 
@@ -148,20 +146,20 @@ def _matches(group: Group, cell: Cell) -> bool:
     return cell is not None and group[0] in (None, cell[0]) and group[1] in (None, cell[1])
 
 
-def _in_row(group: Group, row: list[Cell]) -> str:
-    return str(sum(_matches(group, cell) for cell in row))
-
-
 def _noun(group: Group) -> str:
     """The group as a question names it: "red shapes", "circles", "red circles", "shapes"."""
     colour, shape = group
     return " ".join(word for word in (colour, f"{shape}s" if shape else "shapes") if word)
 
 
+def _label(group: Group) -> str:
+    return "all" if group == (None, None) else _noun(group).removesuffix(" shapes")
+
+
 def _sum(group: Group, grid: Grid) -> str:
     """The count row by row, such as "red: 1+0+2=3"."""
-    label = "all" if group == (None, None) else _noun(group).removesuffix(" shapes")
-    return f"{label}: {'+'.join(_in_row(group, row) for row in grid)}={sum(int(_in_row(group, row)) for row in grid)}"
+    by_row = [sum(_matches(group, cell) for cell in row) for row in grid]
+    return f"{_label(group)}: {'+'.join(map(str, by_row))}={sum(by_row)}"
 
 
 def _groups(rng: random.Random, number: int, by: str, every: list[tuple[str, str]]) -> list[Group]:
@@ -216,27 +214,23 @@ class Count(Family):
         image, boxes = _draw(rng, layout, grid)
 
         counts = [sum(_matches(group, cell) for row in grid for cell in row) for group in groups]
-        sums = ", ".join(_sum(group, grid) for group in groups)
-        names = [_noun(group) for group in groups]
-        noted = groups
+        names, work, answer = [_noun(group) for group in groups], "", " and ".join(map(str, counts))
         if kind == "not":
-            noted = [(None, None), *groups]
-            total = sum(cell is not None for row in grid for cell in row)
+            groups = [(None, None), *groups]
+            counts = [sum(cell is not None for row in grid for cell in row), *counts]
             names = [names[0].removesuffix(" shapes")]
-            answer = str(total - counts[0])
-            sums = f"{_sum((None, None), grid)}, {sums}. {total}-{counts[0]}={answer}"
-        elif kind == "more":
+        if kind in ("not", "more"):
             answer = str(counts[0] - counts[1])
-            sums = f"{sums}. {counts[0]}-{counts[1]}={answer}"
-        else:
-            answer = " and ".join(map(str, counts))
+            work = f". {counts[0]}-{counts[1]}={answer}"
+        sums = ", ".join(_sum(group, grid) for group in groups) + work
+        told = ", ".join(f"{_label(group)} {count}" for group, count in zip(groups, counts, strict=True)) + work
         return Problem(
             family=self.name,
             level=level,
             question=rng.choice(_COUNT_QUESTIONS[kind]).format(*names),
             answer=answer,
             terse=f"{sums}. So {answer}" if kind == "two" else sums,
-            full=f"{_describe_counting(grid, noted)} {sums}. So {answer}.",
+            full=f"{_describe_counting(grid, groups)} {told}. So {answer}.",
             image=image,
             caption=_describe(grid),
             facts=_facts(grid, boxes, kind=kind, groups=groups),
@@ -373,16 +367,16 @@ class Relation(Family):
         else:
             question, answer, terse, steps = self._ask_walk(rng, grid, kind, *rng.choice(walks))
         image, boxes = _draw(rng, layout, grid)
-        named = {_name(cell) for row in grid for cell in row if cell and _name(cell) in question}
+        caption = _describe(grid)
         return Problem(
             family=self.name,
             level=level,
             question=question,
             answer=answer,
             terse=f"{terse} So {answer}",
-            full=f"{_describe_locating(grid, named)} {steps} So {answer}.",
+            full=f"{caption} {steps} So {answer}.",
             image=image,
-            caption=_describe(grid),
+            caption=caption,
             facts=_facts(grid, boxes, kind=kind),
         )
 
