@@ -42,27 +42,28 @@ def test_a_checkpoint_directory_is_opened_by_the_engine(checkpoint):
     asyncio.run(backend.close())
 
 
-@pytest.mark.parametrize("address", ["nothing-here", "nothing-here.gguf", "README.md", "src"])
+@pytest.mark.parametrize("address", ["nothing-here", "nothing-here.gguf", "README.md", "src", "hf:src", "openai:src"])
 def test_bad_addresses_are_refused(address, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "README.md").write_text("hello")
     (tmp_path / "src").mkdir()
-    with pytest.raises(ValueError, match=address):
+    with pytest.raises(ValueError, match=address.split(":")[-1]):
         open_backend(address)
 
 
-def test_without_torch_a_directory_names_the_extra(checkpoint):
+@pytest.mark.parametrize(("prefix", "extra"), [("", "train"), ("hf:", "hf")])
+def test_without_torch_a_directory_names_the_extra(checkpoint, prefix, extra):
     script = f"""
 import sys
 sys.modules["torch"] = None
 from firesteel.backends import open_backend
 try:
-    open_backend({str(checkpoint)!r})
+    open_backend({prefix + str(checkpoint)!r})
 except ValueError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert "firesteel[train]" in done.stdout, done.stderr
+    assert f"firesteel[{extra}]" in done.stdout, done.stderr
 
 
 def test_kindling_is_the_packaged_model(files, tmp_path, monkeypatch):
@@ -75,4 +76,13 @@ def test_kindling_is_the_packaged_model(files, tmp_path, monkeypatch):
     shutil.copy(files[1], folder / "kindling-mmproj.gguf")
     backend = open_backend(slots=1, threads=1, context=256)
     assert backend.name == "kindling"
+    asyncio.run(backend.close())
+
+
+def test_an_address_with_a_scheme_leads_to_a_server_or_to_transformers(checkpoint):
+    server = open_backend("openai:http://127.0.0.1:1/v1#some/model:7b", slots=1)
+    assert (type(server).__name__, server.name) == ("OpenAIBackend", "openai:http://127.0.0.1:1/v1#some/model:7b")
+    asyncio.run(server.close())
+    backend = open_backend(f"hf:{checkpoint}", slots=1)
+    assert (type(backend).__name__, backend.name) == ("TransformersBackend", f"hf:{checkpoint}")
     asyncio.run(backend.close())

@@ -29,7 +29,7 @@ from firesteel.agent.loop import Permit, deny
 from firesteel.agent.schedule import Job, answer_of, race
 from firesteel.agent.tools import Tool
 from firesteel.backends import Backend, Request, complete
-from firesteel.format import Message, Trace, parse
+from firesteel.format import Message, Trace
 
 REFINED = 1.5  # the vote of an answer that was given in view of the others
 _SHOWN = 1200  # characters of an answer that others read
@@ -206,9 +206,9 @@ async def _select(state: _State, ranked: list[Cluster]) -> list[Cluster]:
     ask = Message("user", _SELECT.format(count=len(answers), items=_numbered(answers)))
     request = Request(messages=[*state.trace, ask], **state.options | {"temperature": 0.0, "max_tokens": 1024})
     (sample,) = await complete(state.backend, request)
-    state.budget.used(sample.prompt_tokens, sample.cached_tokens, len(sample.token_ids))
-    state.ledger.critical_path_tokens += len(sample.token_ids)
-    number = re.search(r"\d+", parse(sample.text).answer)
+    state.budget.used(sample.prompt_tokens, sample.cached_tokens, sample.completion_tokens)
+    state.ledger.critical_path_tokens += sample.completion_tokens
+    number = re.search(r"\d+", sample.parse().answer)
     if number and 1 <= int(number[0]) <= len(ranked):
         ranked.insert(0, ranked.pop(int(number[0]) - 1))
     return ranked

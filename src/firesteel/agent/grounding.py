@@ -16,7 +16,7 @@ from firesteel.agent.events import ABOVE
 from firesteel.agent.eyes import GRID, views
 from firesteel.agent.tools import Tool, ToolError, tool
 from firesteel.backends import Backend, Request, complete
-from firesteel.format import Message, Part, Trace, parse
+from firesteel.format import Message, Part, Trace
 
 _PROMPTS = {"bbox": "Box the {}.", "point": "Point to the {}.", "count": "How many {} are there?"}
 _FORM = {
@@ -76,8 +76,8 @@ def visual_grounding(backend: Backend, trace: Trace, *, explain: bool = True, **
         message = Message("user", [Part(image=picture), Part(text=prompt)])
         (sample,) = await complete(backend, Request(messages=[message], **{"temperature": 0.0} | options))
         if above := ABOVE.get():
-            above.budget.used(sample.prompt_tokens, sample.cached_tokens, len(sample.token_ids))
-        return parse(sample.text).answer
+            above.budget.used(sample.prompt_tokens, sample.cached_tokens, sample.completion_tokens)
+        return sample.parse().answer
 
     return ground
 

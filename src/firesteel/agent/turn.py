@@ -36,13 +36,16 @@ class Turn:
                 self._ids += delta.token_ids
                 self._logprobs += [token.logprob for token in delta.logprobs]
                 # A backend that reports no token ids is taken to send one token a delta, until its usage tells.
-                self.completion_tokens += len(delta.token_ids) or bool(delta.text)
+                self.completion_tokens += len(delta.token_ids) or bool(delta.text or delta.events)
+                if any(event.kind == "reasoning" for event in delta.events):
+                    self.reasoning_tokens = self.completion_tokens
                 self._tokens_at.append((len(self._text), self.completion_tokens))
                 if delta.finish_reason:
                     self.finish_reason = delta.finish_reason
                     self.prompt_tokens, self.cached_tokens = delta.prompt_tokens, delta.cached_tokens
                     self.completion_tokens = delta.completion_tokens or self.completion_tokens
-                for event in self._parser.feed(delta.text):
+                    self.reasoning_tokens = delta.reasoning_tokens or self.reasoning_tokens
+                for event in [*self._parser.feed(delta.text), *self._parser.take(delta.events)]:
                     self._show(event)
         if self.finish_reason not in ("stop", "length"):
             raise ValueError(f"{backend.name} failed in the middle of its answer.")
@@ -54,7 +57,7 @@ class Turn:
         said = self._parser.close()
         for event in self._parser.events_at_close:
             self._show(event)
-        if said.reasoning:
+        if said.reasoning and self._text:
             answer = self._text.rfind(said.answer)  # which may quote the mark
             self.reasoning_tokens = self._tokens_until(self._text.rfind(_END_OF_MESSAGE, 0, answer))
         return said

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from firesteel.format import Message
+from firesteel.format import Message, Parse, ParseEvent, StreamParser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,20 +48,25 @@ class TokenLogprob:
 
 @dataclass(frozen=True, kw_only=True)
 class Delta:
-    """New raw text (control tokens included) of sample `index`; the last one carries the finish reason and usage.
+    """What is new of sample `index`; the last one carries the finish reason and usage.
+
+    `text` is raw, control tokens included, for a parser to read. A backend whose model does not speak the Muse grammar
+    has read it already and gives `events` instead.
 
     `finish_reason`: "stop" (end of turn or a stop string), "length", "error". `completion_tokens` is for backends that
-    know the number of generated tokens but not the tokens.
+    know the number of generated tokens but not the tokens; `reasoning_tokens` are those of them that were thought.
     """
 
     index: int = 0
     text: str = ""
+    events: tuple[ParseEvent, ...] = ()
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: str | None = None
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class Backend(Protocol):
@@ -83,11 +88,20 @@ class Completion:
     """A finished sample: the concatenation of its deltas."""
 
     text: str = ""
+    events: list[ParseEvent] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
     finish_reason: str | None = None
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    completion_tokens: int = 0
+
+    def parse(self, tools: Sequence[dict[str, Any]] = ()) -> Parse:
+        """What was said."""
+        parser = StreamParser(tools)
+        parser.feed(self.text)
+        parser.take(self.events)
+        return parser.close()
 
 
 async def complete(backend: Backend, request: Request) -> list[Completion]:
@@ -96,9 +110,12 @@ async def complete(backend: Backend, request: Request) -> list[Completion]:
     async for delta in backend.stream(request):
         sample = samples[delta.index]
         sample.text += delta.text
+        sample.events += delta.events
+        sample.completion_tokens += len(delta.token_ids) or bool(delta.text or delta.events)
         sample.token_ids += delta.token_ids
         sample.logprobs += delta.logprobs
         if delta.finish_reason:
             sample.finish_reason = delta.finish_reason
             sample.prompt_tokens, sample.cached_tokens = delta.prompt_tokens, delta.cached_tokens
+            sample.completion_tokens = delta.completion_tokens or sample.completion_tokens
     return samples

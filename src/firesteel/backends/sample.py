@@ -10,6 +10,7 @@ import codecs
 from collections.abc import Sequence
 
 from firesteel.backends.base import Delta, TokenLogprob
+from firesteel.backends.stops import Stops
 from firesteel.format import Tokenizer
 
 
@@ -21,11 +22,10 @@ class Sample:
         self.finished = False
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._stop = [word for word in stop if word]
+        self._stops = Stops(stop)
         self._message, self._eom = tokenizer.id("<|message|>"), tokenizer.id("<|eom|>")
         self._header = ""  # of the message being written; "to=self" marks a thought
         self._body = False  # whether stop strings count here
-        self._held = ""  # text that may be the beginning of a stop string
         self._prompt_tokens = 0
 
     def feed(self, ids: Sequence[int], logprobs: Sequence[TokenLogprob] = (), prompt_tokens: int = 0) -> Delta | None:
@@ -51,7 +51,7 @@ class Sample:
 
     def end(self, reason: str, prompt_tokens: int = 0, cached_tokens: int = 0) -> Delta:
         """The last delta, with what was held back."""
-        text = self._held + self._decoder.decode(b"", final=True)
+        text = self._stops.rest() + self._decoder.decode(b"", final=True)
         self.finished = True
         return Delta(
             index=self.index,
@@ -63,8 +63,7 @@ class Sample:
 
     def _text(self, id: int) -> str:
         if id in (self._message, self._eom):
-            text = self._held + self._decoder.decode(b"", final=True) + self._tokenizer.token_bytes(id).decode()
-            self._held = ""
+            text = self._stops.rest() + self._decoder.decode(b"", final=True) + self._tokenizer.token_bytes(id).decode()
             self._decoder.reset()
             self._body = id == self._message and not self._header.endswith("to=self")
             self._header = ""
@@ -72,13 +71,7 @@ class Sample:
         text = self._decoder.decode(self._tokenizer.token_bytes(id))
         if not self._body:
             self._header = (self._header + text)[-16:]
-        if not (self._body and self._stop):
             return text
-        text = self._held + text
-        places = [place for word in self._stop if (place := text.find(word)) >= 0]
-        if places:
-            self.finished, self._held = True, ""
-            return text[: min(places)]
-        keep = max((n for word in self._stop for n in range(1, len(word)) if text.endswith(word[:n])), default=0)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
+        text = self._stops.feed(text)
+        self.finished = self._stops.found
+        return text

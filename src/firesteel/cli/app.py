@@ -26,7 +26,12 @@ benches = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure
 app.add_typer(benches, name="bench")
 
 Model = Annotated[
-    str, typer.Option("--model", metavar="ADDRESS", help="Who answers: kindling, a .gguf file or a directory.")
+    str,
+    typer.Option(
+        "--model",
+        metavar="ADDRESS",
+        help="Who answers: kindling, a .gguf file, a directory, hf:DIR or openai:URL#NAME (key: FIRESTEEL_API_KEY).",
+    ),
 ]
 Images = Annotated[
     list[Path],

@@ -25,7 +25,7 @@ from firesteel.agent.answers import Candidate, clusters
 from firesteel.agent.contemplate import Plan, contemplate
 from firesteel.backends import Backend, Completion, Request, complete
 from firesteel.evals.stats import Difference, paired_bootstrap, wilson
-from firesteel.format import Message, Part, Trace, parse
+from firesteel.format import Message, Part, Trace
 from firesteel.tasks import get, make
 from firesteel.tasks.base import HELD_OUT, Problem
 
@@ -119,9 +119,9 @@ def _from_pool(problem: Problem, pool: Sequence[Completion], agents: Sequence[in
     answers = []
     for place in order:
         sample = pool[place]
-        said = parse(sample.text).answer.strip() if sample.finish_reason == "stop" else ""
+        said = sample.parse().answer.strip() if sample.finish_reason == "stop" else ""
         score = fmean([token.logprob for token in sample.logprobs]) if sample.logprobs else 0.0
-        answers.append((Candidate(place, said, len(sample.token_ids)), score))
+        answers.append((Candidate(place, said, sample.completion_tokens), score))
 
     def outcome(chosen: Sequence[Candidate], total: int, critical: int) -> Outcome:
         ranked = clusters([c for c in chosen if c.answer])

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from time import perf_counter
 
 from PIL import Image
 
+from firesteel.agent.turn import Turn
 from firesteel.backends.base import Backend, Request
 from firesteel.evals.report import Report, Sample
-from firesteel.format import Message, Part, parse
+from firesteel.format import Message, Part
 from firesteel.tasks import get, make
 from firesteel.tasks.base import HELD_OUT, Problem
-
-_END_OF_MESSAGE = "<|eom|>"
 
 
 async def evaluate(
@@ -100,22 +98,16 @@ def _message(problem: Problem, blank_images: bool) -> Message:
 
 
 async def _ask(backend: Backend, request: Request, problem: Problem, number: int) -> Sample:
-    """One request to its end. A backend that reports no token ids is taken to send one token a delta."""
+    """One request to its end."""
     start = perf_counter()
-    text, tokens, thinking, reason = "", 0, 0, None
-    async with aclosing(backend.stream(request)) as deltas:
-        async for delta in deltas:
-            seen = text.count(_END_OF_MESSAGE)
-            text += delta.text
-            tokens += len(delta.token_ids) or bool(delta.text)
-            if text.count(_END_OF_MESSAGE) > seen:  # counted in the whole text: a delta may end within the mark
-                thinking = tokens
-            reason = delta.finish_reason or reason
-    parsed = parse(text)
-    if parsed.reasoning and _END_OF_MESSAGE not in text:  # cut off while it thought
-        thinking = tokens
-    truncated, failed = reason == "length", reason not in ("stop", "length")
-    got = parsed.answer.strip()
+    turn = Turn(lambda event: None)
+    try:
+        await turn.run(backend, request)
+    except ValueError:
+        if turn.finish_reason != "error":  # refused, and not failed on the way
+            raise
+    got = turn.close().answer.strip()
+    truncated, failed = turn.finish_reason == "length", turn.finish_reason == "error"
     family = get(problem.family)
     return Sample(
         family=problem.family,
@@ -125,8 +117,8 @@ async def _ask(backend: Backend, request: Request, problem: Problem, number: int
         expected=problem.answer,
         got=got,
         correct=not truncated and not failed and family.check(problem, got),
-        thinking_tokens=thinking,
-        answer_tokens=tokens - thinking,
+        thinking_tokens=turn.reasoning_tokens,
+        answer_tokens=turn.completion_tokens - turn.reasoning_tokens,
         truncated=truncated,
         failed=failed,
         seconds=perf_counter() - start,

@@ -90,6 +90,18 @@ class StreamParser:
         events, self._events = self._events, []
         return events
 
+    def take(self, events: Sequence[ParseEvent]) -> Sequence[ParseEvent]:
+        """Takes what was read elsewhere already; returns it."""
+        for event in events:
+            if event.call is not None:
+                self._calls.append(event.call)
+            elif event.kind == "error":
+                self._errors.append(event.text)
+            else:
+                for kind in _KINDS_OF[event.kind]:
+                    self._said[kind].append(event.text)
+        return events
+
     def close(self) -> Parse:
         """Takes the end of the text."""
         self._advance(final=True)
@@ -238,6 +250,7 @@ def _part(literal: str, then: str = "") -> str:
     return pattern
 
 
+_KINDS_OF = {"reasoning": ["reasoning"], "content": ["content", "answer"], "commentary": ["content", "commentary"]}
 _NAME, _NAME_PART = r"[^\s<]{1,256}", r"[^\s<]{0,256}"
 _MESSAGE, _MESSAGE_PART = re.escape("<|message|>"), _part("<|message|>")
 _RECIPIENT_PART = _part("to=", _NAME_PART + _MESSAGE_PART)

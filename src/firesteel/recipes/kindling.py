@@ -1,9 +1,10 @@
 """`kindling`: the embedded default, a dense muse_glimmer trained from nothing on two CPU cores.
 
-- Sized for two cores without bf16 units: some 300,000 samples pass in three hours, which teaches more than a wider
+- Sized for two cores without bf16 units: some 400,000 samples pass in a few hours, which teaches more than a wider
   model that sees half as many. Control tokens stand at the published offsets from the first special id.
-- Four stages: running text, picture descriptions and worked tasks together; worked tasks mostly; a reading stage for
-  the vision tower, because the first two left digits and letters unread; worked tasks again.
+- The stages: running text, picture descriptions and worked tasks together; worked tasks mostly; a reading stage for the
+  vision tower, because the first two left digits and letters unread; a stage of transcripts, because the decoder did
+  not use what the tower now saw; worked tasks again, at the end those more often that were still weak.
 - Rows of 384 tokens hold whole samples; the sliding window is 512, so packing never meets it.
 """
 
