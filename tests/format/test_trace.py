@@ -118,3 +118,9 @@ def test_a_bad_line_is_named(tmp_path, line):
     path.write_text(f'{{"role": "user"}}\n{line}\n')
     with pytest.raises(ValueError, match="line 2"):
         Trace.open(path)
+
+
+def test_what_is_no_text_does_not_stop_a_conversation(tmp_path):
+    trace = Trace.open(tmp_path / "talk.jsonl")
+    trace.append(Message("tool", "file \udcff.txt", name="files.list"))
+    assert Trace.open(tmp_path / "talk.jsonl").messages[0].text == "file ?.txt"

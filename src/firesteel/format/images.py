@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PATCH_SIZE, MERGE, TEMPORAL, MAX_TOKENS = 14, 2, 2, 4096
 MAX_PIXELS = 64_000_000
+_MOST_SCANS = 100  # of a JPEG: each costs the time of all pixels and takes a few bytes; pictures have ten or twenty
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 # What Pillow's decoders raise on damaged files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError, TypeError, OverflowError)
@@ -47,6 +48,9 @@ def load_image(source: Path | str | bytes | Image.Image, max_pixels: int = MAX_P
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ValueError(f"{name} cannot be read: {reason}.") from error
+    data = stream.getvalue()
+    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > _MOST_SCANS:
+        raise ValueError(f"{name} has more than {_MOST_SCANS} scans: it would take too long to open.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -209,7 +209,8 @@ class Trace:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             line = json.dumps(self._record(message), ensure_ascii=False)
-            with self.path.open("a", encoding="utf-8", newline="\n") as file:
+            # What is no text (lone surrogates, such as file names can hold) must not stop a conversation.
+            with self.path.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
                 file.write(line + "\n")
 
     def __iter__(self) -> Iterator[Message]:

@@ -1,0 +1,1 @@
+"""What runs inside the jail. Nothing here is imported by the rest; the folder is shown to the jailed interpreter."""
