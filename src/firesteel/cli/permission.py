@@ -48,11 +48,11 @@ def permission(allowed: Sequence[str], ask: Callable[[str], Awaitable[str]] | No
 async def _at_the_terminal(question: str) -> str:
     """Waits for a line without a thread, so that a cancelled run does not go on reading what is typed next."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
+    ready = asyncio.Event()
     print(question, end="", file=sys.stderr, flush=True)
-    loop.add_reader(sys.stdin.fileno(), lambda: ready.done() or ready.set_result(None))
+    loop.add_reader(sys.stdin.fileno(), ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         loop.remove_reader(sys.stdin.fileno())
     return sys.stdin.readline()

@@ -17,8 +17,10 @@ from firesteel.tasks import FAMILIES
 from firesteel.train.config import Mix, Optim, Run, Stage
 
 # What was weak after the stage before, named as often more as it was weak.
-WEAK = ("table", "table", "reading", "reading", "count", "relation", "box", "sequence", "sequence", "logic", "logic")
-WEAK += ("compare", "letters")
+WEAK = (
+    *("table", "table", "reading", "reading", "count", "relation", "box"),
+    *("sequence", "sequence", "logic", "logic", "compare", "letters"),
+)
 WEAKEST = (*WEAK, "count", "count", "relation", "reading")
 
 
