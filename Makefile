@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: run test lint clean
 
 run: $(VENV)/.core
-	@$(BIN)/firesteel ask "Which shape is in the top right corner?" --image examples/shapes.png
+	@$(BIN)/firesteel ask "how much more is F than M?" --image examples/chart.png
 
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest

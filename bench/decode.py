@@ -5,7 +5,8 @@
 Without a directory the packaged kindling is exported to one. The settings are requests side by side (greedy, one
 prompt each) and `--samples` samples of one prompt (temperature 1). Turns end where the model ends them, for everybody;
 a figure is new tokens a second over the whole call, prompt included, the median of the repeats. Contenders take turns
-within each repeat, so that a busy machine is busy for all of them.
+within each repeat, so that a busy machine is busy for all of them. Each has a process of its own: OpenMP slows down all
+threads of a process once its pools together are larger than the machine.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from importlib import resources
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from transformers import MuseGlimmerForConditionalGeneration
@@ -37,6 +40,7 @@ QUESTIONS = (
     "Write 45 in binary.",
 )
 STRENGTH = 256
+BASE = "transformers fp32"
 
 
 def questions(count: int) -> list[list[Message]]:
@@ -73,8 +77,8 @@ class Transformers:
 class Ours:
     """One of our backends, asked for everything at once."""
 
-    def __init__(self, backend: Backend, runner: asyncio.Runner) -> None:
-        self.backend, self.runner = backend, runner
+    def __init__(self, backend: Backend) -> None:
+        self.backend, self.runner = backend, asyncio.Runner()
 
     def run(self, prompts: list[list[Message]], samples: int, tokens: int) -> int:
         async def all_of_them() -> int:
@@ -95,15 +99,34 @@ class Ours:
         return self.runner.run(all_of_them())
 
 
-def measure(contenders: dict[str, Callable[[], int]], repeats: int) -> dict[str, float]:
+def opened(who: str, directory: Path, file: Path, slots: int, threads: int) -> Transformers | Ours:
+    torch.set_num_threads(threads)
+    if who == "transformers":
+        return Transformers(directory, Tokenizer(directory / "tokenizer.json"))
+    if who == "engine":
+        return Ours(EngineBackend(directory, slots=slots, context=1024))
+    return Ours(GGUFBackend(file, slots=slots, context=1024, threads=threads))
+
+
+def compete(connection: Connection, *arguments: Any) -> None:
+    """A contender's process: answers every task with its new tokens a second."""
+    contender = opened(*arguments)
+    while task := connection.recv():
+        start = time.perf_counter()
+        count = contender.run(*task)
+        connection.send(count / (time.perf_counter() - start))
+    os._exit(0)  # what is open ends with the process
+
+
+def measure(contenders: dict[str, Connection], task: tuple[Any, ...], repeats: int) -> dict[str, float]:
     """Median tokens a second of each, after one call to warm up."""
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for repeat in range(repeats + 1):
-        for name, run in contenders.items():
-            start = time.perf_counter()
-            count = run()
+        for name, connection in contenders.items():
+            connection.send(task)
+            rate = connection.recv()
             if repeat:
-                rates[name].append(count / (time.perf_counter() - start))
+                rates[name].append(rate)
     return {name: median(values) for name, values in rates.items()}
 
 
@@ -124,32 +147,26 @@ def main() -> None:
     parser.add_argument("--gguf", default="Q8_0", choices=("F32", "BF16", "Q8_0"))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
     slots = max([*options.batches, options.samples])
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
+    settings = [(f"batch {n}", questions(n), 1) for n in options.batches]
+    if options.samples:
+        settings.append((f"{options.samples} samples of one prompt", questions(1), options.samples))
+    with tempfile.TemporaryDirectory() as folder:
         directory = options.checkpoint or packaged(Path(folder) / "kindling")
-        files = export(directory, Path(folder) / "model.gguf", dtype=options.gguf)
-        gguf = GGUFBackend(*files, slots=slots, context=1024, threads=options.threads)
-        engine = EngineBackend(directory, slots=slots, context=1024)
-        everyone = {
-            "transformers fp32": Transformers(directory, gguf.tokenizer),
-            f"llama.cpp {options.gguf}": Ours(gguf, runner),
-            "engine": Ours(engine, runner),
-        }
-        settings = [(f"batch {n}", questions(n), 1) for n in options.batches]
-        if options.samples:
-            settings.append((f"{options.samples} samples of one prompt", questions(1), options.samples))
+        file, _ = export(directory, Path(folder) / "model.gguf", dtype=options.gguf)
+        contenders = {}
+        for name in (BASE, f"llama.cpp {options.gguf}", "engine"):
+            here, there = Pipe()
+            arguments = (there, name.split()[0], directory, file, slots, options.threads)
+            get_context("spawn").Process(target=compete, args=arguments, daemon=True).start()
+            contenders[name] = here
         print(f"new tokens a second; {options.threads} threads, at most {options.tokens} tokens a sample")
         for title, prompts, samples in settings:
-            runs = {
-                name: lambda who=who, prompts=prompts, samples=samples: who.run(prompts, samples, options.tokens)
-                for name, who in everyone.items()
-            }
-            rates = measure(runs, options.repeats)
-            base = rates["transformers fp32"]
-            print(f"{title:26}" + "".join(f"  {n} {rate:7.0f} ({rate / base:.1f}x)" for n, rate in rates.items()))
-        for backend in (gguf, engine):
-            runner.run(backend.close())
+            rates = measure(contenders, (prompts, samples, options.tokens), options.repeats)
+            shown = (f"  {name} {rate:7.0f} ({rate / rates[BASE]:.1f}x)" for name, rate in rates.items())
+            print(f"{title:26}" + "".join(shown), flush=True)
+        for connection in contenders.values():
+            connection.send(None)
 
 
 if __name__ == "__main__":
