@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -74,8 +74,11 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Scripted:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., tuple[int, str, str]]]:
     """Calls the program; returns exit code, stdout and stderr."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 
     def call(*arguments: object, stdin: str = "") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["firesteel", *map(str, arguments)])
@@ -86,7 +89,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         assert code is None or isinstance(code, int)
         return code or 0, *capsys.readouterr()
 
-    return call
+    yield call
+    signal.signal(signal.SIGINT, before)
 
 
 def refused(result: tuple[int, str, str]) -> str:

@@ -32,6 +32,7 @@ def mcp(names: Sequence[str], images: Sequence[Path], model: str, port: int | No
     if any(name.partition(":")[0] == "mcp" for name in names):
         raise ValueError("Name other MCP servers to the client itself; --tools serves only ours.")
     trace = Trace([Message("user", [Part.image_of(path) for path in images])])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # else files would be left behind
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(names, trace, model, port))
