@@ -11,7 +11,7 @@ import firesteel
 
 ROOT = Path(firesteel.__file__).parent
 # Downward is leftward.
-ROOMS = ["model", "format", "engine", "backends", "agent", "tasks", "evals", "train", "recipes", "cli"]
+ROOMS = ["model", "format", "engine", "backends", "agent", "tasks", "evals", "train", "recipes", "server", "cli"]
 # Rooms that may look sideways or up where a function needs it: recipes describe runs of `train`.
 TORCH = {"model", "engine", "train"}
 

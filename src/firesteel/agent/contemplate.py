@@ -14,10 +14,11 @@ breaks ties). The ledger tells what it cost, on the critical path and in all.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -88,6 +89,7 @@ class _State:
     tools: Sequence[Tool]
     budget: Budget
     permit: Permit
+    theirs: Sequence[Mapping[str, Any]]
     options: dict[str, Any]
     emit: Emit
     ledger: Ledger = field(default_factory=Ledger)
@@ -103,12 +105,14 @@ def contemplate(
     limits: Limits | None = None,
     *,
     permit: Permit = deny,
+    theirs: Sequence[Mapping[str, Any]] = (),
     **options: Any,
 ) -> AsyncGenerator[Event, None]:
     """Answers the last message of `trace`; the winner's messages are appended, its ledger on the last of them.
 
     Events carry the agent's number (from 1) and the round; `vote` and `done` come last. Only tools that are
-    `parallel_safe` are given to the agents. Raises ValueError for an empty trace.
+    `parallel_safe` are given to the agents. A call to a tool that runs elsewhere (`theirs`) is an answer too: equal
+    calls agree. Raises ValueError for an empty trace.
     """
     if not len(trace):
         raise ValueError("The trace is empty: it needs a question.")
@@ -118,7 +122,7 @@ def contemplate(
 
     async def work(emit: Emit) -> None:
         budget = (limits or Limits()).start().child(seconds=plan.seconds)
-        await _work(_State(trace, backend, plan, safe, budget, permit, options, emit))
+        await _work(_State(trace, backend, plan, safe, budget, permit, theirs, options, emit))
 
     return watched(work)
 
@@ -139,8 +143,8 @@ async def _work(state: _State) -> None:
     ledger.prompt_tokens, ledger.cached_tokens = state.budget.prompt_tokens, state.budget.cached_tokens
     reason = "limit"
     if ranked:
-        reason = "stop"
         winner = ranked[0].members[0]
+        reason = "tool_calls" if state.said[winner.agent][-1].tool_calls else "stop"
         ledger.agreement = round(ranked[0].weight / sum(cluster.weight for cluster in ranked), 4)
         votes = [
             {"answer": c.members[0].answer, "votes": c.weight, "agents": [m.agent for m in c.members]} for c in ranked
@@ -166,7 +170,13 @@ async def _round(state: _State, prefix: list[Message], number: int) -> None:
         seconds = left * (0.65 if number < plan.rounds else 1.0)
     budgets = [state.budget.child(seconds=seconds) for _ in range(plan.agents)]
     jobs = [
-        Job(agent=first + i, trace=Trace(list(prefix)), budget=budgets[i], tools=state.tools, options=state.options)
+        Job(
+            agent=first + i,
+            trace=Trace(list(prefix)),
+            budget=budgets[i],
+            tools=state.tools,
+            options=state.options | {"theirs": state.theirs},
+        )
         for i in range(plan.agents)
     ]
     ledger.rounds, ledger.agents_started = number, ledger.agents_started + len(jobs)
@@ -175,8 +185,8 @@ async def _round(state: _State, prefix: list[Message], number: int) -> None:
     async with aclosing(race(jobs, state.backend, state.permit, state.emit, number)) as outcomes:
         async for job, reason in outcomes:
             ended += 1
-            answer = answer_of(job.trace)
-            if answer and reason == "stop":  # one that was cut short is no vote
+            answer = _calls_of(job.trace) if reason == "tool_calls" else answer_of(job.trace)
+            if answer and reason in ("stop", "tool_calls"):  # one that was cut short is no vote
                 weight = REFINED if number else 1.0
                 votes.append(Candidate(job.agent, answer, job.budget.completion_tokens, weight))
                 state.said[job.agent] = job.trace.messages[len(prefix) :]
@@ -185,6 +195,11 @@ async def _round(state: _State, prefix: list[Message], number: int) -> None:
     state.candidates += votes
     ledger.agents_cancelled += len(jobs) - ended
     ledger.critical_path_tokens += max(budget.completion_tokens for budget in budgets)
+
+
+def _calls_of(trace: Trace) -> str:
+    """The calls of the last message in a form in which equal ones are equal."""
+    return json.dumps([[call.name, call.arguments] for call in trace.messages[-1].tool_calls], sort_keys=True)
 
 
 def _late(state: _State) -> bool:

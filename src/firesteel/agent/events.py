@@ -18,6 +18,7 @@ Kind = Literal[
     "reasoning",  # new text of the thought
     "commentary",  # said to the user while the turn goes on
     "content",  # new text of the answer
+    "tokens",  # where log-probabilities were asked: `data` holds ids, logprobs, and whether each is said to the user
     "tool_call",  # a call was read
     "tool_started",
     "tool_finished",  # `message` is the result

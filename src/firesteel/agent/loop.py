@@ -6,13 +6,16 @@
 - Calls of one turn run at once; their results are recorded in the order of the calls.
 - What a tool complains about is a result like any other. Tools that change something outside the sandbox run only if
   `permit` says so, whoever or whatever talked the model into calling them.
+- Tools may also be somebody else's (an API's caller runs them): a call to one ends the run, and a trace that then holds
+  its result goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+import itertools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from firesteel.agent.events import ABOVE, Above, Emit, Event, watched
@@ -21,6 +24,7 @@ from firesteel.agent.tools import Tool, ToolError
 from firesteel.agent.turn import Turn
 from firesteel.backends import Backend, Request
 from firesteel.format import Message, ParseEvent, Part, ToolCall, Trace
+from firesteel.format.atem import function_of
 
 Permit = Callable[[Tool, ToolCall], Awaitable[bool]]
 
@@ -47,26 +51,42 @@ def run(
     *,
     permit: Permit = deny,
     budget: Budget | None = None,
+    theirs: Sequence[Mapping[str, Any]] = (),
     **options: Any,
 ) -> AsyncGenerator[Event, None]:
     """Continues `trace` to the end of the assistant's turn; the last event is `done`.
 
-    `options` are those of a `Request` (strength, temperature, seed, …). `budget` is given by a run above, whose limits
-    then hold for both. A trace that ends with a whole answer is done at once. Raises ValueError for an empty trace and
+    `options` are those of a `Request` (strength, temperature, seed, …); a demanded tool is demanded once. `budget` is
+    given by a run above, whose limits then hold for both. `theirs` are schemas of tools that run elsewhere. A trace
+    that ends with a whole answer is done at once. Raises ValueError for an empty trace, for two tools of one name and
     when the backend refuses or fails.
     """
     if not len(trace):
         raise ValueError("The trace is empty: it needs a question.")
-    named = {tool.name: tool for tool in tools}
+    offer = Offer({tool.name: tool for tool in tools}, {function_of(schema)["name"]: schema for schema in theirs})
+    if both := offer.ours.keys() & offer.theirs.keys():
+        raise ValueError(f"There are two tools of the name {min(both)}.")
     return watched(
-        lambda emit: _work(trace, backend, named, permit, budget or (limits or Limits()).start(), options, emit)
+        lambda emit: _work(trace, backend, offer, permit, budget or (limits or Limits()).start(), options, emit)
     )
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the model may call, by name: tools that run here, and schemas of those that run elsewhere."""
+
+    ours: Mapping[str, Tool]
+    theirs: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def schemas(self) -> list[dict[str, Any]]:
+        return [*(dict(schema) for schema in self.theirs.values()), *(tool.schema for tool in self.ours.values())]
 
 
 async def _work(
     trace: Trace,
     backend: Backend,
-    tools: Mapping[str, Tool],
+    offer: Offer,
     permit: Permit,
     budget: Budget,
     options: Mapping[str, Any],
@@ -76,12 +96,20 @@ async def _work(
     reason = "stop"
     try:
         async with asyncio.timeout_at(budget.deadline):
-            await _answer(trace, open_calls(trace), tools, permit, budget, emit, again=True)
+            await _answer(trace, open_calls(trace), offer, permit, budget, emit, again=True)
             while not _answered(trace):
-                reason, unread = await _speak(trace, backend, tools, budget, options, emit)
-                await _answer(trace, open_calls(trace), tools, permit, budget, emit)
+                reason, unread = await _speak(trace, backend, offer, budget, options, emit)
+                calls = open_calls(trace)
+                await _answer(
+                    trace, [call for call in calls if call.name not in offer.theirs], offer, permit, budget, emit
+                )
+                if any(call.name in offer.theirs for call in calls):
+                    reason = "tool_calls"
+                    break
                 if unread:  # the model is told, and speaks again
                     trace.append(Message("developer", f"A call could not be read: {unread} Write it again."))
+                elif calls and options.get("tool_choice", "auto") != "none":
+                    options = {**options, "tool_choice": "auto"}
     except LimitReached as limit:
         reason = "limit"
         emit(Event(kind="limit", text=str(limit)))
@@ -94,7 +122,7 @@ async def _work(
 async def _speak(
     trace: Trace,
     backend: Backend,
-    tools: Mapping[str, Tool],
+    offer: Offer,
     budget: Budget,
     options: Mapping[str, Any],
     emit: Emit,
@@ -103,13 +131,22 @@ async def _speak(
 
     Cut short, it is recorded as far as it got, unless it got to no answer at all.
     """
-    request = Request(messages=list(trace), tools=[t.schema for t in tools.values()], **options)
+    request = Request(messages=list(trace), tools=offer.schemas, **options)
     request = replace(request, max_tokens=min(request.max_tokens, budget.turn()))
 
-    def show(event: ParseEvent) -> None:
-        emit(Event(kind=event.kind, text=event.text, call=event.call))
+    numbers = itertools.count(_next_number(trace))
 
-    turn, whole = Turn(show), False
+    def show(event: ParseEvent) -> None:
+        call = event.call and _with_id(event.call, numbers)
+        if call:
+            calls.append(call)
+        emit(Event(kind=event.kind, text=event.text, call=call))
+
+    def tokens(data: Mapping[str, Any]) -> None:
+        emit(Event(kind="tokens", data=data))
+
+    calls: list[ToolCall] = []
+    turn, whole = Turn(show, tokens), False
     try:
         await turn.run(backend, request)
         whole = True
@@ -119,10 +156,7 @@ async def _speak(
         if not whole:
             said.tool_calls.clear()
         if whole or said.answer:
-            message = turn.message(said)
-            first = sum(len(m.tool_calls) for m in trace)
-            calls = [replace(c, id=c.id or f"call_{first + i}") for i, c in enumerate(message.tool_calls)]
-            message = replace(message, tool_calls=calls)
+            message = replace(turn.message(said), tool_calls=calls if said.tool_calls else ())
             trace.append(message)
             emit(Event(kind="message", message=message))
     assert turn.finish_reason is not None
@@ -132,7 +166,7 @@ async def _speak(
 async def _answer(
     trace: Trace,
     calls: Sequence[ToolCall],
-    tools: Mapping[str, Tool],
+    offer: Offer,
     permit: Permit,
     budget: Budget,
     emit: Emit,
@@ -141,7 +175,7 @@ async def _answer(
     """Runs the calls at once and records their results; when cut short, those that are there."""
     for _ in calls:
         budget.call()
-    tasks = [asyncio.create_task(_call(call, tools, permit, budget.limits, emit, again)) for call in calls]
+    tasks = [asyncio.create_task(_call(call, offer, permit, budget.limits, emit, again)) for call in calls]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -153,14 +187,13 @@ async def _answer(
                 trace.append(task.result())
 
 
-async def _call(
-    call: ToolCall, tools: Mapping[str, Tool], permit: Permit, limits: Limits, emit: Emit, again: bool
-) -> Message:
+async def _call(call: ToolCall, offer: Offer, permit: Permit, limits: Limits, emit: Emit, again: bool) -> Message:
     emit(Event(kind="tool_started", call=call))
     try:
-        tool = tools.get(call.name)
+        tool = offer.ours.get(call.name)
         if tool is None:
-            raise ToolError(f"There is no tool {call.name}; there are: {', '.join(tools) or 'none'}.")
+            names = [*offer.theirs, *offer.ours]
+            raise ToolError(f"There is no tool {call.name}; there are: {', '.join(names) or 'none'}.")
         if tool.changes and again:
             raise ToolError("The run was cut here: it is not known whether this was done. Look before you repeat it.")
         if tool.changes and not await permit(tool, call):
@@ -172,6 +205,16 @@ async def _call(
     message = Message("tool", parts, name=call.name, tool_call_id=call.id)
     emit(Event(kind="tool_finished", call=call, message=message))
     return message
+
+
+def _next_number(trace: Trace) -> int:
+    """The first number that no call of the trace bears, whoever numbered it and whatever was left out since."""
+    ids = (call.id.removeprefix("call_") for message in trace for call in message.tool_calls)
+    return 1 + max((int(id) for id in ids if id.isdecimal() and len(id) < 10), default=-1)
+
+
+def _with_id(call: ToolCall, numbers: Iterator[int]) -> ToolCall:
+    return call if call.id else replace(call, id=f"call_{next(numbers)}")
 
 
 def open_calls(trace: Trace) -> list[ToolCall]:

@@ -89,6 +89,7 @@ class Joined:
 
     def __init__(self, backend: Backend) -> None:
         self.name = backend.name
+        self.tokenizer, self.context, self.slots = backend.tokenizer, backend.context, backend.slots
         self._backend = backend
         self._gathering: dict[Any, _Group] = {}
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any
 
 from firesteel.backends import Backend, Request
-from firesteel.format import Message, Parse, ParseEvent, StreamParser
+from firesteel.format import Message, Parse, ParseEvent, StreamParser, Tokenizer
 
 _END_OF_MESSAGE = "<|eom|>"
 
 
 class Turn:
-    """Shows what is said as it comes. Stopped on the way, it still knows what was said."""
+    """Shows what is said as it comes, and the tokens where their log-probabilities were asked.
 
-    def __init__(self, show: Callable[[ParseEvent], None]) -> None:
+    Stopped on the way, it still knows what was said.
+    """
+
+    def __init__(self, show: Callable[[ParseEvent], None], tokens: Callable[[Mapping[str, Any]], None]) -> None:
         self.finish_reason: str | None = None
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
         self.reasoning_tokens = 0  # up to the end of the thought, its control tokens included; known after `close`
-        self._show = show
+        self._show, self._tokens = show, tokens
         self._parser: StreamParser | None = None
+        self._one_call = False  # the turn was ended after its first call
         self._began = time.monotonic()
         self._text = ""
         self._ids: list[int] = []
@@ -30,6 +35,7 @@ class Turn:
     async def run(self, backend: Backend, request: Request) -> None:
         """Follows the one sample of `request`. Raises ValueError when the backend refuses it or fails on the way."""
         self._parser = StreamParser(request.tools)
+        said = Said(backend.tokenizer) if backend.tokenizer is not None else None
         async with aclosing(backend.stream(request)) as deltas:
             async for delta in deltas:
                 self._text += delta.text
@@ -45,8 +51,16 @@ class Turn:
                     self.prompt_tokens, self.cached_tokens = delta.prompt_tokens, delta.cached_tokens
                     self.completion_tokens = delta.completion_tokens or self.completion_tokens
                     self.reasoning_tokens = delta.reasoning_tokens or self.reasoning_tokens
+                if request.logprobs is not None and delta.logprobs and said:
+                    self._tokens(
+                        {"ids": delta.token_ids, "logprobs": delta.logprobs, "said": said.feed(delta.token_ids)}
+                    )
                 for event in [*self._parser.feed(delta.text), *self._parser.take(delta.events)]:
                     self._show(event)
+                    if event.kind == "tool_call" and not request.parallel_calls:
+                        self.finish_reason, self._one_call = "stop", True
+                        self.prompt_tokens = self.prompt_tokens or delta.prompt_tokens
+                        return
         if self.finish_reason not in ("stop", "length"):
             raise ValueError(f"{backend.name} failed in the middle of its answer.")
 
@@ -55,8 +69,11 @@ class Turn:
         if self._parser is None:  # never began
             return Parse()
         said = self._parser.close()
-        for event in self._parser.events_at_close:
-            self._show(event)
+        if self._one_call:  # what follows it was never asked for
+            said.tool_calls, said.errors = said.tool_calls[:1], []
+        else:
+            for event in self._parser.events_at_close:
+                self._show(event)
         if said.reasoning and self._text:
             answer = self._text.rfind(said.answer)  # which may quote the mark
             self.reasoning_tokens = self._tokens_until(self._text.rfind(_END_OF_MESSAGE, 0, answer))
@@ -87,3 +104,29 @@ class Turn:
         if mark < 0:
             return self.completion_tokens
         return next(tokens for characters, tokens in self._tokens_at if characters >= mark + len(_END_OF_MESSAGE))
+
+
+class Said:
+    """Tells of each token of a turn whether it is said to the user: not those of thoughts, calls and headers."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._message = tokenizer.id("<|message|>")
+        self._ends = {tokenizer.id("<|eom|>"), *tokenizer.eos_ids}
+        self._header: str | None = ""  # None within a body
+        self._aloud = False
+
+    def feed(self, ids: Sequence[int]) -> tuple[bool, ...]:
+        return tuple(map(self._one, ids))
+
+    def _one(self, id: int) -> bool:
+        if id in self._ends:
+            self._header, self._aloud = "", False
+        elif self._header is None:
+            return self._aloud
+        elif id == self._message:
+            self._aloud = self._header.endswith((" to=user", " to=commentary"))
+            self._header = None
+        else:
+            self._header = (self._header + self._tokenizer.token_bytes(id).decode("utf-8", "replace"))[-16:]
+        return False

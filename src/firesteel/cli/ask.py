@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from firesteel.agent import Event
+from firesteel.agent.mind import Mind
+from firesteel.agent.toolbox import toolbox
 from firesteel.backends import resolve
-from firesteel.cli.mind import Mind
 from firesteel.cli.terminal import Printer, complain
-from firesteel.cli.toolbox import toolbox
 from firesteel.format import Message, Part, Trace
 
 

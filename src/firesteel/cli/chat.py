@@ -9,11 +9,11 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from firesteel.agent.mind import Mind
+from firesteel.agent.toolbox import toolbox
 from firesteel.backends import Backend, resolve
 from firesteel.cli.ask import user_message
-from firesteel.cli.mind import Mind
 from firesteel.cli.terminal import Printer, complain
-from firesteel.cli.toolbox import toolbox
 from firesteel.format import Part, Trace
 
 HELP = "/image FILE shows a picture with the next question, /strength X, /mode X, /reset, /quit."

@@ -16,11 +16,11 @@ from typing import Any
 
 from firesteel.agent import Tool
 from firesteel.agent.mcp import serve_http, serve_stdio
+from firesteel.agent.mind import Mind
+from firesteel.agent.toolbox import toolbox
 from firesteel.agent.tools import parts_of
 from firesteel.backends import resolve
-from firesteel.cli.mind import Mind
 from firesteel.cli.terminal import complain
-from firesteel.cli.toolbox import toolbox
 from firesteel.format import Message, Part, Trace
 
 

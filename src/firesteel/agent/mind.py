@@ -1,14 +1,16 @@
-"""How the user wants an answer: mode, strength, tools; and the run that this makes."""
+"""How somebody wants an answer: mode, strength, plan, limits; and the run that this makes."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from firesteel.agent import Event, Limits, Tool, run
 from firesteel.agent.contemplate import Plan, contemplate
-from firesteel.agent.loop import Permit, deny
+from firesteel.agent.events import Event
+from firesteel.agent.limits import Limits
+from firesteel.agent.loop import Permit, deny, run
+from firesteel.agent.tools import Tool
 from firesteel.backends import Backend
 from firesteel.format import STRENGTHS, Trace, strength_number
 
@@ -40,11 +42,15 @@ class Mind:
         """How many sequences the backend should be ready for."""
         return self.plan.agents if self.mode == "contemplating" else 1
 
-    def answer(self, trace: Trace, backend: Backend, tools: Sequence[Tool] = ()) -> AsyncGenerator[Event, None]:
-        """The events of one answer to the trace."""
+    def answer(
+        self, trace: Trace, backend: Backend, tools: Sequence[Tool] = (), theirs: Sequence[Mapping[str, Any]] = ()
+    ) -> AsyncGenerator[Event, None]:
+        """The events of one answer to the trace; `theirs` are schemas of tools that run elsewhere."""
         number = STRENGTHS["minimal"] if self.mode == "instant" else strength_number(self.strength)
         options: dict[str, Any] = {"strength": number, "max_tokens": self.limits.turn_tokens} | self.options
         if self.mode == "contemplating":
-            return contemplate(trace, backend, self.plan, tools, self.limits, permit=self.permit, **options)
+            return contemplate(
+                trace, backend, self.plan, tools, self.limits, permit=self.permit, theirs=theirs, **options
+            )
         options = {"temperature": 0.0} | options
-        return run(trace, backend, tools, self.limits, permit=self.permit, **options)
+        return run(trace, backend, tools, self.limits, permit=self.permit, theirs=theirs, **options)

@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from firesteel.agent import Tool
 from firesteel.agent.eyes import Eyes
 from firesteel.agent.grounding import visual_grounding
+from firesteel.agent.mind import Mind
 from firesteel.agent.subagents import spawn_agents
+from firesteel.agent.tools import Tool
 from firesteel.backends import Backend
-from firesteel.cli.mind import Mind
 from firesteel.format import Trace
 
 HELP = "zoom, ground, python, files, web, searxng:URL, folder:DIR, mcp:COMMAND or URL, agents"
@@ -21,11 +21,17 @@ _NAMES = {name.split(":")[0] for name in HELP.replace(" or URL", "").split(", ")
 
 @asynccontextmanager
 async def toolbox(
-    names: Sequence[str], trace: Trace, backend: Backend, mind: Mind, say: Callable[[str], None]
+    names: Sequence[str],
+    trace: Trace,
+    backend: Backend,
+    mind: Mind,
+    say: Callable[[str], None],
+    folder: Path | None = None,
 ) -> AsyncGenerator[list[Tool], None]:
     """The tools of one conversation, closed at its end; `say` is told what the user should know about them.
 
-    Files of a conversation lie beside its trace, or for a while in a temporary folder.
+    Files of a conversation lie in `folder`, else beside its trace, else for a while in a temporary folder; those of the
+    workspace in its folder `data`.
     Raises ValueError for an unknown name and for what a tool misses.
     """
     wanted: dict[str, list[str]] = {}
@@ -35,7 +41,8 @@ async def toolbox(
             raise ValueError(f"There are no tools {name}; there are: {HELP}.")
         wanted.setdefault(kind, []).append(value)
     async with AsyncExitStack() as stack:
-        folder = trace.path.with_suffix(".files") if trace.path else None
+        if folder is None and trace.path:
+            folder = trace.path.with_suffix(".files")
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="firesteel-")))
         tools: list[Tool] = []

@@ -1,0 +1,1 @@
+"""The HTTP server: the APIs that clients already speak, over the same `run()` and backends as everything else."""

@@ -1,0 +1,173 @@
+"""The few pieces of HTTP that every protocol needs: bodies in, JSON and event streams out, the end of a connection.
+
+- A body is read up to its cap, and checked against a pydantic model: unknown fields are left alone, wrong values are
+  told by name.
+- An event stream begins with its first event, so that a request that cannot be served still gets a status. What fails
+  later is an event of its own; silence is broken by comments, so that proxies keep the connection.
+- A client that goes away cancels its work, streaming or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from firesteel.server.ask import Caller
+from firesteel.server.errors import ApiError, invalid
+from firesteel.server.service import Service
+
+_LOG = logging.getLogger("firesteel.server")
+_PING_SECONDS = 15.0
+Body = TypeVar("Body", bound=BaseModel)
+Result = TypeVar("Result")
+
+
+def service_of(request: Request) -> Service:
+    return request.app.state.service
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks, as the access middleware found."""
+    return request.scope["state"]["caller"]
+
+
+def request_id(request: Request) -> str:
+    return request.scope["state"]["request_id"]
+
+
+async def read(request: Request, most: int) -> bytes:
+    """The body. Raises ApiError 413 for more than `most` bytes."""
+    too_large = ApiError(413, f"The body has more than {most:,} bytes.", code="body_too_large")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most:
+        raise too_large
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > most:
+            raise too_large
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def body_of(request: Request, model: type[Body]) -> Body:
+    """The JSON body as `model`. Raises ApiError 400 with the name of what is wrong."""
+    return checked(model, json_of(await read(request, service_of(request).settings.body_bytes)))
+
+
+def json_of(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise invalid(f"The body is not JSON: {error}.", code="invalid_json") from error
+
+
+def checked(model: type[Body], value: Any) -> Body:
+    """`value` as `model`. Raises ApiError 400 with the name of what is wrong."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        # Names of the union's members stand in the path; a caller knows only fields and positions.
+        path = [str(step) for step in first["loc"] if isinstance(step, int) or str(step).islower()]
+        raise invalid(f"{first['msg']}.", ".".join(path) or None, "invalid_value") from error
+    except RecursionError as error:
+        raise invalid("The body is nested too deeply.") from error
+
+
+def answer_json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), status, headers, "application/json")
+
+
+async def connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of `work`, which is cancelled when the client goes away (raises ClientDisconnect)."""
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_gone(request.receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        for each in (task, gone):
+            each.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class EventStream(Response):
+    """Sends what `pieces` yields; an ApiError among them becomes the event that `failed` writes."""
+
+    def __init__(
+        self,
+        pieces: AsyncGenerator[bytes, None],
+        failed: Callable[[ApiError], bytes],
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.media_type = "text/event-stream"
+        self.body = b""
+        self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"} | (headers or {}))
+        del self.headers["content-length"]
+        self._pieces, self._failed = pieces, failed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        work = asyncio.create_task(self._run(send))
+        gone = asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+        finally:
+            for each in (work, gone):
+                each.cancel()
+            await asyncio.gather(work, gone, return_exceptions=True)
+
+    async def _run(self, send: Send) -> None:
+        async with aclosing(self._pieces) as pieces:
+            first = await anext(pieces, b"")  # what fails here is still a status
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+            pinging = asyncio.create_task(self._ping(send))
+            try:
+                async for piece in pieces:
+                    self._silent = False
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            except ApiError as error:
+                await send({"type": "http.response.body", "body": self._failed(error), "more_body": True})
+            except Exception as error:  # the stream must say that it failed, then the defect is told as any other
+                failure = ApiError(500, "The server failed in the middle of the answer.")
+                await send({"type": "http.response.body", "body": self._failed(failure), "more_body": True})
+                _LOG.error("A stream failed.", exc_info=error)
+            finally:
+                pinging.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    _silent = True
+
+    async def _ping(self, send: Send) -> None:
+        while True:
+            self._silent = True
+            await asyncio.sleep(_PING_SECONDS)
+            if self._silent:
+                await send({"type": "http.response.body", "body": b": ping\n\n", "more_body": True})
+
+
+def event(value: Any, name: str = "") -> bytes:
+    """One server-sent event."""
+    head = b"event: " + name.encode() + b"\n" if name else b""
+    return head + b"data: " + orjson.dumps(value) + b"\n\n"
