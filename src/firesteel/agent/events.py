@@ -22,7 +22,7 @@ Kind = Literal[
     "tool_call",  # a call was read
     "tool_started",
     "tool_finished",  # `message` is the result
-    "message",  # the assistant's message is in the trace
+    "message",  # the assistant's message is in the trace; `data` holds the stop string that ended it, as `stop`
     "error",  # a sentence about something that went wrong and was told to the model
     "limit",  # which limit ended the run
     "agent_started",

@@ -26,6 +26,7 @@ from firesteel.backends import Backend, Request
 from firesteel.format import Message, ParseEvent, Part, ToolCall, Trace
 from firesteel.format.atem import function_of
 
+_TRIES = 3  # at a call that cannot be read
 Permit = Callable[[Tool, ToolCall], Awaitable[bool]]
 
 
@@ -93,7 +94,7 @@ async def _work(
     emit: Emit,
 ) -> None:
     ABOVE.set(Above(emit, budget))  # for the tools, whose tasks start from here
-    reason = "stop"
+    reason, tries = "stop", _TRIES
     try:
         async with asyncio.timeout_at(budget.deadline):
             await _answer(trace, open_calls(trace), offer, permit, budget, emit, again=True)
@@ -106,7 +107,8 @@ async def _work(
                 if any(call.name in offer.theirs for call in calls):
                     reason = "tool_calls"
                     break
-                if unread:  # the model is told, and speaks again
+                if unread and reason != "length" and tries:  # the model is told, and speaks again
+                    tries -= 1
                     trace.append(Message("developer", f"A call could not be read: {unread} Write it again."))
                 elif calls and options.get("tool_choice", "auto") != "none":
                     options = {**options, "tool_choice": "auto"}
@@ -158,7 +160,8 @@ async def _speak(
         if whole or said.answer:
             message = replace(turn.message(said), tool_calls=calls if said.tool_calls else ())
             trace.append(message)
-            emit(Event(kind="message", message=message))
+            data = {"stop": turn.stop_string} if turn.stop_string else {}
+            emit(Event(kind="message", message=message, data=data))
     assert turn.finish_reason is not None
     return turn.finish_reason, " ".join(said.errors)
 

@@ -16,7 +16,7 @@ from firesteel.backends import Backend
 from firesteel.format import Trace
 
 HELP = "zoom, ground, python, files, web, searxng:URL, folder:DIR, mcp:COMMAND or URL, agents"
-_NAMES = {name.split(":")[0] for name in HELP.replace(" or URL", "").split(", ")}
+NAMES = {name.split(":")[0] for name in HELP.replace(" or URL", "").split(", ")}
 
 
 @asynccontextmanager
@@ -37,7 +37,7 @@ async def toolbox(
     wanted: dict[str, list[str]] = {}
     for name in names:
         kind, _, value = name.partition(":")
-        if kind not in _NAMES:
+        if kind not in NAMES:
             raise ValueError(f"There are no tools {name}; there are: {HELP}.")
         wanted.setdefault(kind, []).append(value)
     async with AsyncExitStack() as stack:

@@ -21,6 +21,7 @@ class Turn:
 
     def __init__(self, show: Callable[[ParseEvent], None], tokens: Callable[[Mapping[str, Any]], None]) -> None:
         self.finish_reason: str | None = None
+        self.stop_string = ""
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
         self.reasoning_tokens = 0  # up to the end of the thought, its control tokens included; known after `close`
         self._show, self._tokens = show, tokens
@@ -47,7 +48,7 @@ class Turn:
                     self.reasoning_tokens = self.completion_tokens
                 self._tokens_at.append((len(self._text), self.completion_tokens))
                 if delta.finish_reason:
-                    self.finish_reason = delta.finish_reason
+                    self.finish_reason, self.stop_string = delta.finish_reason, delta.stop_string
                     self.prompt_tokens, self.cached_tokens = delta.prompt_tokens, delta.cached_tokens
                     self.completion_tokens = delta.completion_tokens or self.completion_tokens
                     self.reasoning_tokens = delta.reasoning_tokens or self.reasoning_tokens
