@@ -24,6 +24,8 @@ evals = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Judge a m
 app.add_typer(evals, name="eval")
 benches = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure a claim.")
 app.add_typer(benches, name="bench")
+keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Say who may use a server.")
+app.add_typer(keys, name="keys")
 
 Model = Annotated[
     str,
@@ -58,6 +60,16 @@ Allow = Annotated[
 Agents = Annotated[int, typer.Option(metavar="N", min=1, max=64, help="How many contemplate in parallel.")]
 Rounds = Annotated[int, typer.Option(metavar="N", min=0, max=4, help="Rounds of refinement if they disagree.")]
 File = Annotated[Path | None, typer.Option("--trace", metavar="FILE", help="A conversation to go on with, or begin.")]
+Database = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        envvar="FIRESTEEL_DATABASE",
+        help="The server's store: sqlite:///PATH or postgresql://….",
+        show_default="server.sqlite in ~/.local/share/firesteel",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -86,8 +98,8 @@ def ask(
     """Ask one question, perhaps about pictures; thinking and answer appear as they come."""
     from firesteel.agent import Limits
     from firesteel.agent.contemplate import Plan
+    from firesteel.agent.mind import Mind
     from firesteel.cli.ask import ask as run
-    from firesteel.cli.mind import Mind
     from firesteel.cli.permission import permission
 
     given = {"temperature": temperature, "seed": seed}
@@ -113,8 +125,8 @@ def chat(
     trace: File = None,
 ) -> None:
     """Talk with a model; Ctrl-C stops an answer, Ctrl-D leaves."""
+    from firesteel.agent.mind import Mind
     from firesteel.cli.chat import chat as run
-    from firesteel.cli.mind import Mind
     from firesteel.cli.permission import permission
 
     run(model, Mind(mode=mode, strength=strength, permit=permission(_names(allow))), image, _names(tools), trace)
@@ -149,6 +161,83 @@ def mcp(
     from firesteel.cli.mcp import mcp as run
 
     run(_names(tools), image, model, http)
+
+
+@app.command()
+def serve(
+    backend: Annotated[str, typer.Option(metavar="ADDRESS", help="The model, as --model elsewhere.")] = "kindling",
+    host: Annotated[str, typer.Option(metavar="HOST", help="Where to listen; other than this machine needs keys.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0 is any that is free.")] = 8000,
+    name: Annotated[str, typer.Option(metavar="NAME", help="What the model is called.", show_default=False)] = "",
+    alias: Annotated[str, typer.Option(metavar="A,B", help="Further names for it.", show_default=False)] = "",
+    slots: Annotated[int, typer.Option(metavar="N", min=1, help="Sequences generated at once.")] = 8,
+    context: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Most tokens of one sequence.", show_default="the model's")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="For llama.cpp.", show_default="by the cores")
+    ] = None,
+    queue: Annotated[int, typer.Option(metavar="N", min=0, help="Requests that may wait; others get 429.")] = 64,
+    queue_seconds: Annotated[float, typer.Option(metavar="X", min=0, help="The longest wait.")] = 60,
+    seconds: Annotated[float, typer.Option(metavar="X", min=0, help="The most time for one request.")] = 600,
+    drain_seconds: Annotated[float, typer.Option(metavar="X", min=0, help="For the last answers, at the end.")] = 30,
+    tools: Annotated[str, typer.Option(metavar="A,B", help="What callers may have run here.")] = (
+        "zoom,ground,python,agents"
+    ),
+    strength: Strength = "high",
+    temperature: Annotated[
+        float | None, typer.Option(metavar="X", min=0, help="Where a caller names none.", show_default="0")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Where a caller names none, in a turn.")] = 4096,
+    database: Annotated[
+        str, typer.Option(metavar="URL", help="sqlite:///FILE or postgresql://...", show_default="a file in DIR")
+    ] = "",
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The server's files.", show_default="~/.local/share/firesteel")
+    ] = None,
+    remote_images: Annotated[bool, typer.Option("--remote-images", help="Fetch pictures by their URLs.")] = False,
+    raw_reasoning: Annotated[
+        str, typer.Option(metavar="HOW", help="Thoughts in responses: summary, openai or open-responses.")
+    ] = "summary",
+    allow_host: Annotated[
+        str, typer.Option(metavar="A,B", help="Further names of this server in Host.", show_default=False)
+    ] = "",
+    allow_origin: Annotated[
+        str, typer.Option(metavar="A,B", help="Web pages that may talk to it.", show_default=False)
+    ] = "",
+    log: Annotated[str, typer.Option(metavar="HOW", help="Lines on stderr: json or text.")] = "json",
+) -> None:
+    """Serve the model over HTTP: the OpenAI, Open Responses and Anthropic APIs."""
+    from firesteel.cli.serve import serve as run
+    from firesteel.server.settings import Settings
+
+    settings = Settings(
+        host=host,
+        port=port,
+        backend=backend,
+        name=name,
+        aliases=tuple(_names(alias)),
+        data=data,
+        database=database,
+        slots=slots,
+        context=context,
+        threads=threads,
+        queue=queue,
+        queue_seconds=queue_seconds,
+        seconds=seconds,
+        drain_seconds=drain_seconds,
+        tools=tuple(_names(tools)),
+        strength=strength,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        remote_images=remote_images,
+        raw_reasoning=raw_reasoning,
+        allowed_hosts=tuple(_names(allow_host)),
+        allowed_origins=tuple(_names(allow_origin)),
+    )
+    run(settings, log)
 
 
 @app.command()
@@ -201,6 +290,78 @@ def contemplate(
     from firesteel.cli.bench import contemplate as run
 
     run(model, _names(families), n, seeds, level, out, json)
+
+
+@keys.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="To tell keys apart.", show_default=False)],
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X",
+            help="Whose conversations and files it opens; local: what was kept before there were keys.",
+            show_default="nobody else's",
+        ),
+    ] = None,
+    modes: Annotated[
+        str, typer.Option(metavar="A,B", help="instant, thinking, contemplating.", show_default="all")
+    ] = "",
+    tools: Annotated[
+        str, typer.Option(metavar="A,B", help="What may run on the server for it; or all.", show_default="none")
+    ] = "",
+    rpm: Annotated[int | None, typer.Option(metavar="N", min=1, help="Requests a minute.")] = None,
+    tpm: Annotated[int | None, typer.Option(metavar="N", min=1, help="Tokens a minute, read and generated.")] = None,
+    monthly_tokens: Annotated[int | None, typer.Option(metavar="N", min=1, help="Tokens a calendar month.")] = None,
+    expires: Annotated[float | None, typer.Option(metavar="DAYS", min=0, help="Ends by itself after that.")] = None,
+    database: Database = "",
+) -> None:
+    """Make a key and print its secret, once. From the first key on, a server answers nobody without one."""
+    from firesteel.cli.keys import create as run
+
+    run(
+        database,
+        name,
+        owner=owner,
+        modes=_names(modes),
+        tools=_names(tools),
+        expires=expires,
+        requests_per_minute=rpm,
+        tokens_per_minute=tpm,
+        monthly_tokens=monthly_tokens,
+    )
+
+
+@keys.command("list")
+def show(database: Database = "", json: Json = False) -> None:
+    """Show all keys, but not their secrets."""
+    from firesteel.cli.keys import show as run
+
+    run(database, json)
+
+
+@keys.command()
+def revoke(
+    id: Annotated[str, typer.Argument(metavar="ID", help="As list shows it.", show_default=False)],
+    database: Database = "",
+) -> None:
+    """End a key; a running server refuses it within two seconds."""
+    from firesteel.cli.keys import revoke as run
+
+    run(database, id)
+
+
+@keys.command()
+def usage(
+    since: Annotated[
+        float | None, typer.Option(metavar="DAYS", min=0, help="How far back.", show_default="to the beginning")
+    ] = None,
+    database: Database = "",
+    json: Json = False,
+) -> None:
+    """Show what each key used."""
+    from firesteel.cli.keys import usage as run
+
+    run(database, since, json)
 
 
 @app.command()

@@ -21,10 +21,13 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firesteel import __version__
-from firesteel.server import completions, conversations, decisions, files, tokens
+from firesteel.server import completions, conversations, decisions, files, openapi, tokens
 from firesteel.server.chat import routes as chat
-from firesteel.server.errors import ApiError
-from firesteel.server.http import answer_json, request_id, service_of
+from firesteel.server.errors import ApiError, store_unavailable
+from firesteel.server.guard import HEADERS, Guard, Keys
+from firesteel.server.http import answer_json, refusal, request_id, service_of
+from firesteel.server.idempotency import Idempotency
+from firesteel.server.logs import CURRENT, Current
 from firesteel.server.messages import routes as messages
 from firesteel.server.responses import routes as responses
 from firesteel.server.service import Service
@@ -32,7 +35,6 @@ from firesteel.server.store import StoreUnavailable
 
 _LOG = logging.getLogger("firesteel.server")
 _ID = re.compile(r"[\w.:-]{1,128}")
-_OPEN = ("/", "/health", "/ready")  # for probes, which have no keys
 
 
 def create_app(service: Service) -> Starlette:
@@ -42,6 +44,7 @@ def create_app(service: Service) -> Starlette:
         Route("/health", health),
         Route("/ready", ready),
         Route("/metrics", metrics),
+        Route("/openapi.json", openapi_document),
         Route("/v1/models", models),
         Route("/v1/models/{name:path}", model),
         *chat.routes,
@@ -55,7 +58,12 @@ def create_app(service: Service) -> Starlette:
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Requests), Middleware(Keys)],
+        middleware=[
+            Middleware(Requests),
+            Middleware(Guard, service.settings),
+            Middleware(Keys),
+            Middleware(Idempotency),
+        ],
         exception_handlers={
             ApiError: _told,
             HTTPException: _told_http,
@@ -65,6 +73,7 @@ def create_app(service: Service) -> Starlette:
         },
     )
     app.state.service = service
+    app.state.openapi = openapi.document(routes)
     app.state.paths = {route.endpoint: route.path for route in routes if isinstance(route, Route)}
     return app
 
@@ -88,6 +97,11 @@ async def ready(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     return PlainTextResponse(service_of(request).metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+async def openapi_document(request: Request) -> Response:
+    """This interface, described."""
+    return answer_json(request.app.state.openapi)
 
 
 async def models(request: Request) -> Response:
@@ -118,13 +132,16 @@ class Requests:
         given = Headers(scope=scope).get("x-request-id", "")
         id = given if _ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
         scope.setdefault("state", {})["request_id"] = id
+        current = Current(id, Headers(scope=scope).get("x-request-timeout"))
+        CURRENT.set(current)
         began, status = time.monotonic(), 0
 
         async def note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = headers["request-id"] = id  # OpenAI's name, and Anthropic's
             await send(message)
 
         try:
@@ -136,40 +153,18 @@ class Requests:
                 _LOG.info(
                     "request",
                     extra={
-                        "request_id": id,
                         "method": scope["method"],
                         "path": scope["path"],
                         "status": status,
                         "seconds": round(time.monotonic() - began, 4),
+                        **current.facts,
                     },
                 )
 
 
-class Keys:
-    """Finds out who asks, and refuses strangers."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and scope["path"] not in _OPEN:
-            headers = Headers(scope=scope)
-            scheme, _, secret = headers.get("authorization", "").partition(" ")
-            shown = secret.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
-            service: Service = scope["app"].state.service
-            try:
-                scope.setdefault("state", {})["caller"] = await service.access.caller(shown)
-            except ApiError as error:
-                await (await _told(Request(scope), error))(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
 async def _told(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    if request.url.path.startswith("/v1/messages"):
-        return answer_json(error.anthropic(request_id(request)), error.status, error.headers)
-    return answer_json(error.openai(), error.status, error.headers)
+    return refusal(request.scope, error)
 
 
 async def _told_http(request: Request, error: Exception) -> Response:
@@ -182,7 +177,7 @@ async def _told_http(request: Request, error: Exception) -> Response:
 
 async def _told_store(request: Request, error: Exception) -> Response:
     _LOG.error("The store is unavailable: %s", error, extra={"request_id": request_id(request)})
-    return await _told(request, ApiError(503, "The store cannot be used now.", code="store_unavailable", retry_after=5))
+    return await _told(request, store_unavailable())
 
 
 async def _gone(request: Request, error: Exception) -> Response:
@@ -190,5 +185,7 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _defect(request: Request, error: Exception) -> Response:
-    _LOG.error("A request failed.", exc_info=error, extra={"request_id": request_id(request)})
-    return await _told(request, ApiError(500, "The server failed; its log tells why."))
+    _LOG.error("A request failed.", exc_info=error)
+    # Starlette answers this one outside of all middlewares.
+    headers = HEADERS | {"x-request-id": request_id(request)}
+    return await _told(request, ApiError(500, "The server failed; its log tells why.", headers=headers))

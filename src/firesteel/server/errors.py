@@ -71,3 +71,7 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
 def not_found(what: str, id: str) -> ApiError:
     """The same for what is not there and for what belongs to somebody else."""
     return ApiError(404, f"There is no {what} {id!r}.", code="not_found")
+
+
+def store_unavailable() -> ApiError:
+    return ApiError(503, "The store cannot be used now.", code="store_unavailable", retry_after=5)

@@ -27,6 +27,8 @@ from firesteel.server.service import Service
 
 _LOG = logging.getLogger("firesteel.server")
 _PING_SECONDS = 15.0
+_TOGETHER = 0.005  # seconds; what comes within goes out as one, because a write costs more than all else of an event
+_WAITING = 1024  # pieces that wait for a slow client
 Body = TypeVar("Body", bound=BaseModel)
 Result = TypeVar("Result")
 
@@ -71,14 +73,15 @@ def json_of(data: bytes) -> Any:
         raise invalid(f"The body is not JSON: {error}.", code="invalid_json") from error
 
 
-def checked(model: type[Body], value: Any) -> Body:
-    """`value` as `model`. Raises ApiError 400 with the name of what is wrong."""
+def checked(model: type[Body], value: Any, where: str = "") -> Body:
+    """`value`, which stands at `where` in the body, as `model`. Raises ApiError 400 with the name of what is wrong."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         # Names of the union's members stand in the path; a caller knows only fields and positions.
-        path = [str(step) for step in first["loc"] if isinstance(step, int) or str(step).islower()]
+        path = [where] if where else []
+        path += [str(step) for step in first["loc"] if isinstance(step, int) or str(step).islower()]
         raise invalid(f"{first['msg']}.", ".".join(path) or None, "invalid_value") from error
     except RecursionError as error:
         raise invalid("The body is nested too deeply.") from error
@@ -88,16 +91,40 @@ def answer_json(value: Any, status: int = 200, headers: dict[str, str] | None = 
     return Response(orjson.dumps(value), status, headers, "application/json")
 
 
+def refusal(scope: Scope, error: ApiError) -> Response:
+    """An error in the words of the protocol that a path belongs to."""
+    state = scope.get("state", {})
+    anthropic = scope["path"].startswith("/v1/messages")
+    said = error.anthropic(state.get("request_id", "")) if anthropic else error.openai()
+    return answer_json(said, error.status, error.headers)
+
+
 async def connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
     """The result of `work`, which is cancelled when the client goes away (raises ClientDisconnect)."""
+    result: list[Result] = []
+
+    async def run() -> None:
+        result.append(await work)
+
+    if not await _while_there(service_of(request), run(), request.receive):
+        raise ClientDisconnect
+    return result[0]
+
+
+async def _while_there(service: Service, work: Coroutine[Any, Any, None], receive: Receive) -> bool:
+    """Whether the work was done before the client went away. Raises ApiError 503 where the service ended first."""
     task = asyncio.create_task(work)
-    gone = asyncio.create_task(_gone(request.receive))
+    gone = asyncio.create_task(_gone(receive))
+    service.working.add(task)
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
+        if task.cancelled() and service.ended:
+            raise ApiError(503, "The server is shutting down.", code="shutting_down", retry_after=5)
+        if task.done():
+            task.result()
+        return task.done()
     finally:
+        service.working.discard(task)
         for each in (task, gone):
             each.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
@@ -116,6 +143,7 @@ class EventStream(Response):
         pieces: AsyncGenerator[bytes, None],
         failed: Callable[[ApiError], bytes],
         headers: dict[str, str] | None = None,
+        ping: bytes = b": ping\n\n",
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -123,39 +151,69 @@ class EventStream(Response):
         self.body = b""
         self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"} | (headers or {}))
         del self.headers["content-length"]
-        self._pieces, self._failed = pieces, failed
+        self._pieces, self._failed, self._ping_piece = pieces, failed, ping
+        self._begun = False
+        self._waiting: list[bytes] = []  # to be sent
+        self._sending = asyncio.Lock()
+        self._flushing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        work = asyncio.create_task(self._run(send))
-        gone = asyncio.create_task(_gone(receive))
+        self._state = scope.setdefault("state", {})
         try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()
+            await _while_there(scope["app"].state.service, self._run(send), receive)
+        except ApiError as error:
+            if not self._begun:
+                raise
+            self._state["failed"] = True
+            last = b"".join([*self._waiting, self._failed(error)])
+            await send({"type": "http.response.body", "body": last, "more_body": False})
         finally:
-            for each in (work, gone):
-                each.cancel()
-            await asyncio.gather(work, gone, return_exceptions=True)
+            self._stop()
 
     async def _run(self, send: Send) -> None:
         async with aclosing(self._pieces) as pieces:
             first = await anext(pieces, b"")  # what fails here is still a status
+            self._begun = True
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": first, "more_body": True})
+            self._put(first, send)
             pinging = asyncio.create_task(self._ping(send))
             try:
                 async for piece in pieces:
                     self._silent = False
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    self._put(piece, send)
+                    if len(self._waiting) > _WAITING:  # the client is slow
+                        async with self._sending:
+                            pass
             except ApiError as error:
-                await send({"type": "http.response.body", "body": self._failed(error), "more_body": True})
+                self._state["failed"] = True
+                self._put(self._failed(error), send)
             except Exception as error:  # the stream must say that it failed, then the defect is told as any other
-                failure = ApiError(500, "The server failed in the middle of the answer.")
-                await send({"type": "http.response.body", "body": self._failed(failure), "more_body": True})
+                self._state["failed"] = True  # for whoever would keep the answer
+                self._put(self._failed(ApiError(500, "The server failed in the middle of the answer.")), send)
                 _LOG.error("A stream failed.", exc_info=error)
             finally:
                 pinging.cancel()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        async with self._sending:
+            self._stop()
+            await send({"type": "http.response.body", "body": b"".join(self._waiting), "more_body": False})
+
+    def _put(self, piece: bytes, send: Send) -> None:
+        self._waiting.append(piece)
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush(send))
+
+    async def _flush(self, send: Send) -> None:
+        """Sends what waits, and then what came meanwhile."""
+        while self._waiting:
+            async with self._sending:
+                data = b"".join(self._waiting)
+                self._waiting.clear()
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            await asyncio.sleep(_TOGETHER)
+
+    def _stop(self) -> None:
+        if self._flushing:
+            self._flushing.cancel()
 
     _silent = True
 
@@ -164,7 +222,7 @@ class EventStream(Response):
             self._silent = True
             await asyncio.sleep(_PING_SECONDS)
             if self._silent:
-                await send({"type": "http.response.body", "body": b": ping\n\n", "more_body": True})
+                self._put(self._ping_piece, send)
 
 
 def event(value: Any, name: str = "") -> bytes:

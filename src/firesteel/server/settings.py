@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Settings:
     tools: tuple[str, ...] = ("zoom", "ground", "python", "agents")
     strength: str = "high"
     temperature: float | None = None
-    max_tokens: int = 4096  # generated in one turn where the caller says nothing
+    max_tokens: int | None = None  # generated in one turn where the caller says nothing; default: by the model
     most_tokens: int = 32_768  # that a caller may ask for
     most_choices: int = 16
     most_agents: int = 32
@@ -47,3 +48,15 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     log_requests: bool = True
+
+
+def data_folder(settings: Settings) -> Path:
+    """Where the server keeps its files, by the XDG base directory specification."""
+    home = os.environ.get("XDG_DATA_HOME", "")
+    base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "share"
+    return settings.data or base / "firesteel"
+
+
+def default_database(settings: Settings) -> str:
+    """The URL of the store; whoever opens it makes the folder (0700) and the file (0600)."""
+    return settings.database or f"sqlite:///{data_folder(settings)}/server.sqlite"

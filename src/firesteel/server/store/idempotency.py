@@ -15,7 +15,7 @@ from firesteel.server.store.database import Database
 from firesteel.server.store.records import Replay
 
 KEPT = 86400.0  # seconds
-ABANDONED = 600.0  # seconds
+ABANDONED = 900.0  # seconds; longer than any request may take, its time in the queue included
 
 TABLE = tables.idempotency
 
