@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from firesteel.backends.slots import Slots
 from firesteel.server.errors import ApiError
 
 _WEIGHT = 0.2  # of the newest request in the moving average
+_UNKNOWN = 1.0  # seconds after which to ask again while nothing has ended yet
+_LONGEST = 120.0  # seconds that clients are ready to obey
 
 
 class Admission:
@@ -34,47 +36,54 @@ class Admission:
         return max(0, over) * self._held / self.slots.total
 
     @asynccontextmanager
-    async def place(self, cost: int) -> AsyncGenerator[float, None]:
-        """Holds `cost` slots for the body; gives the seconds that it waited. Raises ApiError 429, or 503 at the end."""
+    async def place(self, cost: int, patience: float | None = None) -> AsyncGenerator[float, None]:
+        """Holds `cost` slots for the body; gives the seconds that it waited, at most `patience` if the caller has less.
+
+        Raises ApiError 429 where there is no place (in time), 503 when the server is shutting down. Cancelling whoever
+        waits gives the place in the queue to the next.
+        """
         if self.draining:
             raise ApiError(503, "The server is shutting down.", code="shutting_down", retry_after=5)
         cost = min(cost, self.slots.total)
-        expected = self.wait(cost)
-        must_wait = self._ahead + cost > self.slots.total
-        if must_wait and (self.waiting >= self._most or expected > self._seconds):
-            raise self._refusal(expected)
+        patience = self._seconds if patience is None else min(patience, self._seconds)
+        expected, must_wait = self.wait(cost), self._ahead + cost > self.slots.total
+        if must_wait and self.waiting >= self._most:
+            raise self._refusal("The server is busy and its queue is full.", expected)
+        if must_wait and expected > patience:
+            raise self._refusal("The server is busy: the wait would be too long.", expected)
         began = time.monotonic()
-        self._ahead += cost
-        self.waiting += 1
-        waiting = True
-        try:
-            async with asyncio.timeout(self._seconds) as patience:
-                async with self.slots.taken(cost):
-                    patience.reschedule(None)
-                    self.waiting, waiting = self.waiting - 1, False
-                    self.running += 1
-                    started = time.monotonic()
-                    try:
-                        yield started - began
-                    finally:
-                        self.running -= 1
-                        self._note(time.monotonic() - started)
-        except TimeoutError:
-            if not waiting:
-                raise
-            raise self._refusal(self.wait(cost)) from None
-        finally:
-            self.waiting -= waiting
-            self._ahead -= cost
+        async with AsyncExitStack() as held:
+            self._ahead += cost
+            held.callback(self._leave, cost)
+            self.waiting += 1
+            try:
+                async with asyncio.timeout(patience):
+                    await held.enter_async_context(self.slots.taken(cost))
+            except TimeoutError:
+                message = f"The server is busy: there was no place within {patience:g} seconds."
+                raise self._refusal(message, self.wait(0)) from None
+            finally:
+                self.waiting -= 1
+            self.running += 1
+            started = time.monotonic()
+            try:
+                yield started - began
+            finally:
+                self.running -= 1
+                self._note(time.monotonic() - started)
+
+    async def idle(self) -> None:
+        """Returns when nobody generates or waits."""
+        while self.running or self.waiting:
+            await asyncio.sleep(0.02)
+
+    def _leave(self, cost: int) -> None:
+        self._ahead -= cost
 
     def _note(self, seconds: float) -> None:
         self._held = seconds if not self._held else (1 - _WEIGHT) * self._held + _WEIGHT * seconds
 
-    def _refusal(self, expected: float) -> ApiError:
+    def _refusal(self, message: str, expected: float) -> ApiError:
         self.refused += 1
-        return ApiError(
-            429,
-            "The server is busy: the queue is full. Try again later.",
-            code="overloaded",
-            retry_after=min(max(expected, 0.1), 120),
-        )
+        wait = min(expected, _LONGEST) if self._held else _UNKNOWN
+        return ApiError(429, f"{message} Try again later.", code="overloaded", retry_after=max(wait, 0.1))

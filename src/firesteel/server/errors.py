@@ -60,7 +60,8 @@ class ApiError(Exception):
     def anthropic(self, request_id: str) -> dict[str, Any]:
         kind = _ANTHROPIC_TYPES.get(self.status, "api_error" if self.status >= 500 else "invalid_request_error")
         message = f"{self.param}: {self.message}" if self.param else self.message
-        return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+        details = {"details": {"error_code": self.code}} if self.code else {}
+        return {"type": "error", "error": {"type": kind, "message": message} | details, "request_id": request_id}
 
 
 def invalid(message: str, param: str | None = None, code: str | None = None) -> ApiError:

@@ -27,6 +27,7 @@ from firesteel.server.service import Service
 
 _LOG = logging.getLogger("firesteel.server")
 _PING_SECONDS = 15.0
+_DEPTH = 128  # of JSON; what writes it stops at 254
 _TOGETHER = 0.005  # seconds; what comes within goes out as one, because a write costs more than all else of an event
 _WAITING = 1024  # pieces that wait for a slow client
 Body = TypeVar("Body", bound=BaseModel)
@@ -67,10 +68,25 @@ async def body_of(request: Request, model: type[Body]) -> Body:
 
 
 def json_of(data: bytes) -> Any:
+    """JSON that may be walked and written again without fear of its depth. Raises ApiError 400."""
     try:
-        return orjson.loads(data)
+        value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise invalid(f"The body is not JSON: {error}.", code="invalid_json") from error
+    if data.count(b"{") + data.count(b"[") > _DEPTH and too_deep(value):
+        raise invalid(f"The body is nested more than {_DEPTH} levels deep.", code="invalid_json")
+    return value
+
+
+def too_deep(value: Any) -> bool:
+    """Whether JSON is nested deeper than is served here."""
+    level = [value]
+    for _ in range(_DEPTH):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        if not inner:
+            return False
+        level = [each for container in inner for each in container]
+    return True
 
 
 def checked(model: type[Body], value: Any, where: str = "") -> Body:

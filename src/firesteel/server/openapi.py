@@ -18,9 +18,11 @@ from firesteel import __version__
 from firesteel.server.chat.body import ChatBody
 from firesteel.server.chat.routes import Metadata
 from firesteel.server.completions import CompletionBody
+from firesteel.server.conversations import Addition, Changes, Creation
 from firesteel.server.decisions import DecisionBody
 from firesteel.server.messages.body import MessagesBody, Question
 from firesteel.server.responses.body import ResponseBody
+from firesteel.server.responses.compact import CompactBody
 from firesteel.server.tokens import DetokenizeBody, TokenizeBody
 
 _BODIES: dict[str, type[BaseModel]] = {
@@ -31,6 +33,10 @@ _BODIES: dict[str, type[BaseModel]] = {
     "/v1/messages": MessagesBody,
     "/v1/messages/count_tokens": Question,
     "/v1/responses": ResponseBody,
+    "/v1/responses/compact": CompactBody,
+    "/v1/conversations": Creation,
+    "/v1/conversations/{id}": Changes,
+    "/v1/conversations/{id}/items": Addition,
     "/tokenize": TokenizeBody,
     "/detokenize": DetokenizeBody,
 }

@@ -80,7 +80,7 @@ def mind_of(
         mode=mode,
         strength=str(strength_of(effort, settings.strength)),
         plan=Plan(agents=agents, rounds=extras.rounds or 0, seconds=extras.seconds),
-        limits=Limits(turn_tokens=settings.max_tokens if max_tokens is None else max_tokens),
+        limits=Limits(turn_tokens=service.max_tokens if max_tokens is None else max_tokens),
         options=given,
     )
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import tempfile
 import time
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from firesteel.agent import Event
 from firesteel.agent.files import write_file
@@ -23,11 +24,14 @@ from firesteel.agent.toolbox import toolbox
 from firesteel.agent.tools import Tool
 from firesteel.backends import Backend
 from firesteel.backends.base import ContextExceeded
+from firesteel.backends.resolve import PACKAGED
 from firesteel.format import Trace, image_tokens
 from firesteel.server.access import Access
 from firesteel.server.admission import Admission
 from firesteel.server.ask import Ask, Caller, Usage
 from firesteel.server.errors import ApiError, invalid
+from firesteel.server.logs import CURRENT, note
+from firesteel.server.merge import merged
 from firesteel.server.metrics import Metrics
 from firesteel.server.names import Names
 from firesteel.server.settings import Settings
@@ -35,6 +39,7 @@ from firesteel.server.store import Store
 from firesteel.server.store import Usage as Used
 
 _LOG = logging.getLogger("firesteel.server")
+T = TypeVar("T")
 
 
 @dataclass
@@ -48,12 +53,114 @@ class Service:
     admission: Admission
     metrics: Metrics
     access: Access
+    working: set[asyncio.Task[None]] = field(default_factory=set)  # on requests, until they are answered
+    ended: bool = False  # nothing is answered any more
+    parts: dict[Callable[[Service], Any], Any] = field(default_factory=dict)
+
+    def part(self, kind: Callable[[Service], T]) -> T:
+        """What a protocol keeps beside the requests: the one `kind(service)` there is."""
+        if kind not in self.parts:
+            self.parts[kind] = kind(self)
+        return self.parts[kind]
+
+    def end(self) -> None:
+        """Ends what is still being answered; each answer says so (`http.py`)."""
+        self.ended = True
+        for task in self.working:
+            task.cancel()
+
+    @property
+    def max_tokens(self) -> int:
+        """What one turn generates at most where the caller says nothing: kindling's thoughts are short."""
+        return self.settings.max_tokens or (1024 if self.settings.backend == PACKAGED else 8192)
 
     @classmethod
     def of(cls, settings: Settings, backend: Backend, store: Store, name: str) -> Service:
         admission = Admission(backend.slots, settings.queue, settings.queue_seconds)
         names = Names(name, settings.aliases)
         return cls(settings, backend, store, names, admission, Metrics(name, admission), Access(store))
+
+
+class Job:
+    """One piece of work while it runs. `outcome` is the reason of its end, or "cancelled" as long as there is none.
+
+    `patience` are the seconds that the caller gives it, its wait in the queue included.
+    """
+
+    def __init__(self, metrics: Metrics, patience: float) -> None:
+        self.outcome, self.began, self.last_piece = "cancelled", time.monotonic(), 0.0
+        self.patience = patience
+        self._metrics = metrics
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left of the caller's patience."""
+        return self.patience - (time.monotonic() - self.began)
+
+    def piece(self) -> None:
+        """Something of the answer came."""
+        now = time.monotonic()
+        if self.last_piece:
+            self._metrics.next_piece(now - self.last_piece)
+        else:
+            self._metrics.first_piece(now - self.began)
+            note(ttft=round(now - self.began, 4))
+        self.last_piece = now
+
+
+@asynccontextmanager
+async def work(
+    service: Service,
+    caller: Caller,
+    model: str,
+    mode: str,
+    cost: int,
+    tools: Sequence[str],
+    usage: Usage,
+    param: str = "messages",
+    seconds: float | None = None,
+) -> AsyncGenerator[Job, None]:
+    """What everything that generates goes through: rights, a place for `cost` sequences, the bill of its `usage`.
+
+    `seconds` is the patience that the body names. Raises ApiError, also for what the backend refuses within (`param` is
+    the field that was too long) or fails at.
+    """
+    service.access.check(caller, mode, tools)
+    job = Job(service.metrics, _patience(seconds))
+    try:
+        async with service.admission.place(cost, job.patience) as waited:
+            service.metrics.admitted(waited)
+            note(queued=round(waited, 4))
+            yield job
+    except ContextExceeded as error:
+        job.outcome = "error"
+        raise invalid(str(error), param, "context_length_exceeded") from error
+    except ValueError as error:
+        job.outcome = "error"
+        raise _failure(error, begun=bool(job.last_piece)) from error
+    except ApiError as error:
+        job.outcome = "error"
+        if error.status == 429:
+            service.metrics.refused()
+        raise
+    finally:
+        service.metrics.finished(job.outcome, usage, time.monotonic() - job.began)
+        tokens = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+        note(model=model, mode=mode, outcome=job.outcome, **tokens)
+        service.access.spent(caller, usage.total_tokens)
+        service.store.add_usage(
+            Used(
+                owner=caller.owner,
+                key=caller.key.id if caller.key else "",
+                model=model,
+                mode=mode,
+                at=time.time(),
+                prompt_tokens=usage.prompt_tokens,
+                cached_tokens=usage.cached_tokens,
+                completion_tokens=usage.completion_tokens,
+                reasoning_tokens=usage.reasoning_tokens,
+            )
+        )
 
 
 class Answer:
@@ -63,7 +170,8 @@ class Answer:
     """
 
     def __init__(self, service: Service, ask: Ask, caller: Caller) -> None:
-        self.ask, self.usage = ask, Usage()
+        pictures = [image for message in ask.messages for image in message.images]
+        self.ask, self.usage = ask, Usage(image_tokens=sum(map(image_tokens, pictures)))
         self.traces = [Trace(list(ask.messages)) for _ in range(ask.n)]
         self.reasons = ["error"] * ask.n
         self._service, self._caller = service, caller
@@ -78,77 +186,35 @@ class Answer:
 
         Raises ApiError: before the first event for what cannot be served, later for a model that failed on the way.
         """
-        service, ask, began = self._service, self.ask, time.monotonic()
-        service.access.check(self._caller, ask.mind.mode, ask.tools)
-        outcome, last = "cancelled", 0.0
-        try:
-            async with AsyncExitStack() as stack:
-                waited = await stack.enter_async_context(service.admission.place(ask.cost))
-                service.metrics.admitted(waited)
-                async with aclosing(self._samples()) as events:
-                    async for sample, event in events:
-                        now = time.monotonic()
-                        if event.kind in ("reasoning", "commentary", "content"):
-                            if last:
-                                service.metrics.next_piece(now - last)
-                            else:
-                                service.metrics.first_piece(now - began)
-                            last = now
-                        self._count(sample, event)
-                        yield sample, event
-                outcome = self.reasons[0]
-        except ContextExceeded as error:
-            outcome = "error"
-            raise invalid(str(error), "messages", "context_length_exceeded") from error
-        except ValueError as error:
-            outcome = "error"
-            raise _failure(error, begun=bool(last)) from error
-        except ApiError as error:
-            outcome = "error"
-            if error.status == 429:
-                service.metrics.refused()
-            raise
-        finally:
-            self._finish(outcome, time.monotonic() - began)
+        ask = self.ask
+        async with work(
+            self._service,
+            self._caller,
+            ask.model,
+            ask.mind.mode,
+            ask.cost,
+            ask.tools,
+            self.usage,
+            seconds=ask.seconds,
+        ) as job:
+            async with aclosing(self._samples(job)) as events:
+                async for sample, event in events:
+                    if event.kind in ("reasoning", "commentary", "content"):
+                        job.piece()
+                    self._count(sample, event)
+                    yield sample, event
+            job.outcome = self.reasons[0]
 
-    async def _samples(self) -> AsyncGenerator[tuple[int, Event], None]:
+    def _samples(self, job: Job) -> AsyncGenerator[tuple[int, Event], None]:
         if self.ask.n == 1:
-            async with aclosing(self._run(0, self._service.backend)) as events:
-                async for event in events:
-                    yield 0, event
-            return
+            return self._run(0, self._service.backend, job)
         # Equal requests of all samples become one, with one prefill.
         backend = Joined(self._service.backend)
-        queue: asyncio.Queue[tuple[int, Event | None]] = asyncio.Queue()
+        return merged([self._run(sample, backend, job) for sample in range(self.ask.n)])
 
-        async def follow(sample: int) -> None:
-            try:
-                async with aclosing(self._run(sample, backend)) as events:
-                    async for event in events:
-                        queue.put_nowait((sample, event))
-            finally:
-                queue.put_nowait((sample, None))
-
-        tasks = [asyncio.create_task(follow(sample)) for sample in range(self.ask.n)]
-        try:
-            running = len(tasks)
-            while running:
-                sample, next_event = await queue.get()
-                if next_event is None:
-                    running -= 1
-                else:
-                    yield sample, next_event
-            for task in tasks:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _run(self, sample: int, backend: Backend) -> AsyncGenerator[Event, None]:
+    async def _run(self, sample: int, backend: Backend, job: Job) -> AsyncGenerator[tuple[int, Event], None]:
         ask, trace, settings = self.ask, self.traces[sample], self._service.settings
-        seconds = settings.seconds if ask.seconds is None else min(ask.seconds, settings.seconds)
-        mind = replace(ask.mind, limits=replace(ask.mind.limits, seconds=seconds))
+        mind = replace(ask.mind, limits=replace(ask.mind.limits, seconds=min(settings.seconds, job.left)))
         async with AsyncExitStack() as stack:
             tools: list[Tool] = []
             if ask.tools:
@@ -160,8 +226,8 @@ class Answer:
                 async for event in events:
                     if ask.mind.mode == "contemplating" and event.kind == "message" and event.agent == 0:
                         for piece in _winner(event):
-                            yield piece
-                    yield event
+                            yield sample, piece
+                    yield sample, event
 
     def _count(self, sample: int, event: Event) -> None:
         usage = self.usage
@@ -176,24 +242,19 @@ class Answer:
             if contemplated:
                 usage.ledger = event.data
 
-    def _finish(self, outcome: str, seconds: float) -> None:
-        service, usage, key = self._service, self.usage, self._caller.key
-        usage.image_tokens = sum(image_tokens(image) for message in self.ask.messages for image in message.images)
-        service.metrics.finished(outcome, usage, seconds)
-        service.access.spent(self._caller, usage.total_tokens)
-        service.store.add_usage(
-            Used(
-                owner=self._caller.owner,
-                key=key.id if key else "",
-                model=self.ask.model,
-                mode=self.ask.mind.mode,
-                at=time.time(),
-                prompt_tokens=usage.prompt_tokens,
-                cached_tokens=usage.cached_tokens,
-                completion_tokens=usage.completion_tokens,
-                reasoning_tokens=usage.reasoning_tokens,
-            )
-        )
+
+def _patience(seconds: float | None) -> float:
+    """The seconds that the caller gives in the body or in the header x-request-timeout. Raises ApiError."""
+    current, patience = CURRENT.get(), math.inf if seconds is None else seconds
+    if current is None or current.timeout is None:
+        return patience
+    try:
+        given = float(current.timeout)
+    except ValueError:
+        given = 0.0
+    if not given > 0:
+        raise invalid("A timeout is a number of seconds above 0.", "x-request-timeout")
+    return min(given, patience)
 
 
 def _made(folder: Path) -> Path:

@@ -1,0 +1,200 @@
+"""Files that callers keep here: upload, list, read, delete (OpenAI's `client.files`).
+
+- A body is read as it comes and no further than its cap; beyond a megabyte the file waits on disk, not in memory.
+- A name is for showing: it loses folders and characters that cannot be seen, and is never a path.
+- What a file is, its bytes say, not its sender. Only four kinds of raster pictures come back under their own media
+  type; all else is `application/octet-stream`, is not sniffed, and is saved instead of shown, so that no browser runs
+  a stranger's file under this origin.
+- Files stay until they are deleted: `expires_after` is left alone, and no answer promises an end.
+
+Reference: platform.openai.com/docs/api-reference/files.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+import unicodedata
+from collections.abc import AsyncGenerator
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from firesteel.server.errors import ApiError, invalid, not_found
+from firesteel.server.http import answer_json, caller_of, checked, service_of
+from firesteel.server.reading import Loose
+from firesteel.server.store import File, Store
+
+PURPOSES = ("assistants", "batch", "evals", "fine-tune", "user_data", "vision")
+_FRAME = 1 << 16  # bytes of a body that are not the file
+_FIELDS = 16
+_PAGE = 1000
+_UNKNOWN = "application/octet-stream"
+_PICTURES = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"GIF8[79]a"), "image/gif"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
+)
+
+
+class ListQuery(Loose):
+    after: str | None = None
+    limit: int = Field(10_000, ge=1, le=10_000)
+    order: Literal["asc", "desc"] = "desc"
+    purpose: str | None = None
+
+
+async def upload(request: Request) -> Response:
+    service = service_of(request)
+    most = service.settings.file_bytes
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise invalid("A file is sent as multipart/form-data with the fields file and purpose.")
+    parser = MultiPartParser(request.headers, _body(request, most), max_files=1, max_fields=_FIELDS)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise invalid(str(error.message), code="invalid_multipart") from error
+    try:
+        sent, purpose = form.get("file"), form.get("purpose")
+        if not isinstance(sent, UploadFile):
+            raise invalid("The field file is missing.", "file")
+        if purpose not in PURPOSES:
+            raise invalid(f"The purpose is none of {', '.join(PURPOSES)}.", "purpose")
+        if (sent.size or 0) > most:
+            raise _too_large(most)
+        data, name = await sent.read(), display_name(sent.filename or "")
+    finally:
+        await form.close()
+    file = File(
+        id=f"file-{secrets.token_hex(12)}",
+        owner=caller_of(request).owner,
+        created=time.time(),
+        name=name,
+        purpose=str(purpose),
+        media_type=media_type_of(data),
+        bytes=len(data),
+    )
+    await service.store.put_file(file, data)
+    return answer_json(told(file))
+
+
+async def listing(request: Request) -> Response:
+    query = checked(ListQuery, dict(request.query_params))
+    found = await _found(service_of(request).store, caller_of(request).owner, query)
+    data = [told(file) for file in found[: query.limit]]
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
+    return answer_json({"object": "list", "data": data, **ends, "has_more": len(found) > query.limit})
+
+
+async def retrieve(request: Request) -> Response:
+    return answer_json(told(await _file(request)))
+
+
+async def content(request: Request) -> Response:
+    file = await _file(request)
+    data = await service_of(request).store.file_data(file.owner, file.id)
+    if data is None:  # deleted a moment ago
+        raise not_found("file", file.id)
+    plain = re.sub(r'[^ -~]|["\\%]', "_", file.name)
+    headers = {
+        "content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file.name, safe='')}",
+        "content-security-policy": "default-src 'none'; sandbox",
+        "x-content-type-options": "nosniff",
+        "cross-origin-resource-policy": "same-origin",
+        "cache-control": "private",
+    }
+    return Response(data, headers=headers, media_type=file.media_type)
+
+
+async def delete(request: Request) -> Response:
+    id = request.path_params["id"]
+    if not await service_of(request).store.delete_file(caller_of(request).owner, id):
+        raise not_found("file", id)
+    return answer_json({"id": id, "object": "file", "deleted": True})
+
+
+def told(file: File) -> dict[str, Any]:
+    """A file in the words of the protocol."""
+    return {
+        "id": file.id,
+        "object": "file",
+        "bytes": file.bytes,
+        "created_at": int(file.created),
+        "expires_at": None,
+        "filename": file.name,
+        "purpose": file.purpose,
+        "status": "processed",
+    }
+
+
+def display_name(given: str) -> str:
+    """The last part of a path, without characters that control how it looks, at most 255 long."""
+    last = re.split(r"[/\\]", given)[-1]
+    seen = "".join(character for character in last if not unicodedata.category(character).startswith("C")).strip()
+    return "file" if seen in ("", ".", "..") else seen[:255]
+
+
+def media_type_of(data: bytes) -> str:
+    return next((kind for pattern, kind in _PICTURES if pattern.match(data)), _UNKNOWN)
+
+
+async def _body(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+    """The body as it comes. Raises ApiError 413 as soon as it is longer than a file of `most` bytes can make it."""
+    length = request.headers.get("content-length", "")
+    size = int(length) if length.isdecimal() else 0
+    if size > most + _FRAME:
+        raise _too_large(most)
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > most + _FRAME:
+            raise _too_large(most)
+        yield piece
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(413, f"The file has more than {most:,} bytes.", param="file", code="file_too_large")
+
+
+async def _file(request: Request) -> File:
+    id = request.path_params["id"]
+    file = await service_of(request).store.get_file(caller_of(request).owner, id)
+    if file is None:
+        raise not_found("file", id)
+    return file
+
+
+async def _found(store: Store, owner: str, query: ListQuery) -> list[File]:
+    """The files behind `after`, at least one more than the limit if there are more. The store has the newest first."""
+    newest_first = query.order == "desc"
+    found: list[File] = []
+    after = query.after if newest_first else None
+    while page := await store.list_files(owner, _PAGE, after):
+        found += [file for file in page if query.purpose in (None, file.purpose)]
+        after = page[-1].id
+        if newest_first and len(found) > query.limit:
+            break
+    if newest_first:
+        return found
+    found.reverse()
+    if query.after is not None:
+        ids = [file.id for file in found]
+        found = found[ids.index(query.after) + 1 :] if query.after in ids else []
+    return found
+
+
+routes: list[BaseRoute] = [
+    Route("/v1/files", upload, methods=["POST"]),
+    Route("/v1/files", listing),
+    Route("/v1/files/{id}", retrieve),
+    Route("/v1/files/{id}", delete, methods=["DELETE"]),
+    Route("/v1/files/{id}/content", content),
+]

@@ -1,0 +1,1 @@
+"""Anthropic's Messages. Reference: docs.anthropic.com/en/api/messages and the OpenAPI specification behind it."""
