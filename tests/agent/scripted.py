@@ -28,6 +28,9 @@ class Scripted:
     """Each request takes the next line; `n` samples of one take the next `n` lines. `pause` seconds between chunks."""
 
     name = "scripted"
+    tokenizer = None
+    context = None
+    slots = 8
 
     def __init__(self, *lines: Line, chunk: int = 7, pause: float = 0.0) -> None:
         self.lines, self.chunk, self.pause = list(lines), chunk, pause

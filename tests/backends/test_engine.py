@@ -2,6 +2,7 @@ import asyncio
 import json
 import threading
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from PIL import Image
 
 from firesteel.backends.base import Request, complete
 from firesteel.backends.engine import EngineBackend
+from firesteel.backends.score import score
 from firesteel.format import Message, Part, render
 
 HELLO = [Message("user", "How many red circles?")]
@@ -150,7 +152,9 @@ def test_closing_the_backend_ends_what_runs(engine, script):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"messages": [Message("user", "circles " * 600)]}, "leaves no room in a context of 512"),
+        ({"messages": [Message("user", "circles " * 600)]}, "more than the 511 that fit"),
+        ({"prompt": [5] * 500, "forced": [5] * 12}, "has 512 tokens, more than the 511 that fit"),
+        ({"prompt": [5], "forced": [1024]}, "Token id 1024 is outside"),
         ({"messages": HELLO, "temperature": -1}, "temperature"),
         ({"messages": HELLO, "tool_choice": "paint"}, "needs tools"),
         ({"messages": HELLO, "n": 0}, "0 samples"),
@@ -161,6 +165,33 @@ def test_what_cannot_be_served_is_refused(engine, options, words):
         answers(engine, Request(**options))
     [[sample]] = answers(engine, Request(messages=HELLO, max_tokens=1))
     assert sample.finish_reason == "length"
+
+
+def test_raw_prompts_forced_tokens_and_biases_are_as_in_llama_cpp(engine, backend):
+    ids = engine.tokenizer.encode("the quick brown fox counts ☕ 12 red<|eot|> circles" * 2, special=True)
+    scored = Request(prompt=ids[:4], forced=ids[4:], max_tokens=6, logprobs=2, temperature=0, n=2)
+    requests = [
+        scored,
+        replace(scored, logprobs=None, stop=["circles"]),
+        replace(scored, max_tokens=0),
+        replace(scored, forced=(), max_tokens=0),
+        replace(scored, logit_bias={5: 3.0, 6: 60.0, 7: 61.0, 8: -100.0}),
+        replace(scored, logit_bias=dict.fromkeys(range(300, 306), 50.0), frequency_penalty=1.5),
+    ]
+    for ours, theirs in zip(answers(engine, *requests), answers(backend, *requests), strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.token_ids == other.token_ids and one.text == other.text
+            assert (one.finish_reason, one.prompt_tokens) == (other.finish_reason, other.prompt_tokens)
+            logprobs = [[token.logprob for token in sample.logprobs] for sample in (one, other)]
+            assert logprobs[0] == pytest.approx(logprobs[1], abs=2e-3)
+
+
+def test_scores_are_those_of_the_engine(engine, backend):
+    ids = engine.tokenizer.encode("the quick brown fox counts 12 red circles")
+    choices = [ids[4:6], ids[6:9], [engine.tokenizer.id("<|eot|>")]]
+    ours, theirs = (asyncio.run(score(one, ids[:4], choices)) for one in (engine, backend))
+    for one, other in zip(ours, theirs, strict=True):
+        assert [token.logprob for token in one] == pytest.approx([token.logprob for token in other], abs=2e-3)
 
 
 def test_a_schema_is_kept_after_a_thought(engine):

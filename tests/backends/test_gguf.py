@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from firesteel.backends.base import Completion, Delta, Request, complete
+from firesteel.backends.base import Completion, ContextExceeded, Delta, Request, complete
 from firesteel.backends.gguf import GGUFBackend
 from firesteel.format import Message, Part, Tokenizer, parse, render
 
@@ -119,6 +119,23 @@ def test_a_second_turn_uses_the_cache(backend):
     assert sample.cached_tokens > sample.prompt_tokens // 2
 
 
+def test_conversations_keep_their_cache_beyond_the_slots(backend, reference):
+    """Ten over four slots, at the same time, longer than the window; with a common beginning."""
+    words = ["the", "quick", "brown", "fox", "counts", "12", "red", "circles", "and", "7", "blue", "squares"]
+    talks = [ask(" ".join(random.Random(i // 2).choices(words, k=90)) + f" {i}") for i in range(10)]
+
+    async def turn() -> list[Completion]:
+        requests = [Request(messages=talk, temperature=0, max_tokens=8) for talk in talks]
+        return [sample for [sample] in await asyncio.gather(*(complete(backend, request) for request in requests))]
+
+    for cached in (False, True):
+        for talk, sample in zip(talks, asyncio.run(turn()), strict=True):
+            rendered = render(talk, tokenizer=backend.tokenizer)
+            assert sample.token_ids == reference.greedy(rendered, 8, backend.tokenizer.eos_ids)
+            assert not cached or sample.cached_tokens > sample.prompt_tokens * 0.7
+            talk += [Message("assistant", [Part(text="red circles")]), *ask("and the blue squares?")]
+
+
 def test_temperature_and_top_k(backend):
     greedy = run(backend, Request(messages=ask("fox"), temperature=0, max_tokens=16))
     top = run(backend, Request(messages=ask("fox"), temperature=2.0, top_k=1, max_tokens=16))
@@ -143,6 +160,39 @@ def test_cancelling_frees_the_slots(backend):
         return await asyncio.wait_for(complete(backend, short), timeout=30)
 
     assert all(sample.token_ids for sample in asyncio.run(cancel_then_go_on()))
+
+
+def test_requests_cancelled_at_any_moment_leave_nothing_behind(backend):
+    rng = random.Random(0)
+
+    async def give_up(number: int) -> None:
+        request = Request(messages=ask("fox " * rng.randint(1, 60)), n=rng.randint(1, 3), seed=number, max_tokens=300)
+        if number % 3 == 0:
+            request = Request(prompt=[7], forced=[*range(9, 80)], logprobs=0, max_tokens=300)
+        stream = backend.stream(request)
+        pause, count = rng.choice([0, 0.001, 0.02, 0.2]), rng.randint(0, 9)
+        task = asyncio.create_task(take(stream, count))
+        await asyncio.sleep(pause)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await stream.aclose()
+
+    async def take(stream, count: int) -> None:
+        for _ in range(count):
+            await anext(stream)
+        await asyncio.sleep(rng.random() / 20)
+
+    async def scenario() -> list[Completion]:
+        for first in range(0, 60, 12):
+            await asyncio.gather(*(give_up(first + i) for i in range(12)))
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert backend._slots.free == backend.slots and not backend._running
+        short = Request(messages=ask("fox"), n=backend.slots, seed=1, max_tokens=5)
+        done = await asyncio.wait_for(complete(backend, short), timeout=60)
+        assert not any(slot["is_processing"] for slot in await backend._server.call("/slots"))
+        return done
+
+    assert all(len(sample.token_ids) == 5 for sample in asyncio.run(scenario()))
 
 
 def test_closing_ends_requests_in_flight(files):
@@ -171,8 +221,12 @@ def test_full_context_ends_with_length_and_a_prompt_beyond_it_is_refused(files):
     (sample,) = run(small, Request(messages=ask("fox"), temperature=0, max_tokens=5000))
     assert sample.finish_reason == "length"
     assert 200 < sample.prompt_tokens + len(sample.token_ids) <= 257
-    with pytest.raises(ValueError, match="exceeds the available context"):
-        run(small, Request(messages=ask("fox " * 400), max_tokens=5))
+    long = ask("fox " * 400)
+    with pytest.raises(ContextExceeded, match="more than the 255 that fit") as told:
+        run(small, Request(messages=long, max_tokens=5))
+    assert told.value.tokens == len(render(long, tokenizer=small.tokenizer).ids) and told.value.limit == 255
+    with pytest.raises(ContextExceeded):
+        run(small, Request(prompt=[5] * 200, forced=[5] * 56, max_tokens=0))
     asyncio.run(small.close())
 
 

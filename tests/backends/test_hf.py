@@ -133,6 +133,19 @@ def test_what_needs_a_mask_is_refused(backend, options):
         run(backend, Request(messages=ASK, **options))
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"prompt": [5]}, "conversations only"),
+        ({"messages": ASK, "logit_bias": {5: 1}}, "no biases"),
+        ({"messages": ASK, "presence_penalty": 1}, "no biases"),
+    ],
+)
+def test_raw_prompts_biases_and_penalties_are_refused(backend, options, words):
+    with pytest.raises(ValueError, match=words):
+        run(backend, Request(**options))
+
+
 def scripted(backend, monkeypatch, text):
     """Lets the model say `text`."""
     ids = backend._tokenizer.encode(text, add_special_tokens=False)

@@ -163,6 +163,16 @@ def test_a_budget_of_thought_is_refused_because_no_server_could_be_held_to_it():
         serve(answer("x"), request=Request(messages=ASK, thinking_budget=5))
 
 
+def test_a_prompt_of_token_ids_is_refused():
+    with pytest.raises(ValueError, match="conversations only"):
+        serve(answer("x"), request=Request(prompt=[1, 2]))
+
+
+def test_a_bias_is_not_dropped_where_the_server_refuses_it():
+    with pytest.raises(ValueError, match="logit_bias"):
+        serve(refusal(400, "Unknown parameter: 'logit_bias'."), request=Request(messages=ASK, logit_bias={1: -100}))
+
+
 # Addresses and keys
 
 

@@ -48,6 +48,11 @@ def test_options_are_sent_in_the_words_of_the_interface():
     assert (sent["n"], sent["seed"], sent["temperature"], sent["top_p"], sent["top_k"]) == (2, 11, 0, 0.5, 3)
     assert (sent["reasoning_effort"], sent["max_tokens"], "tool_choice" in sent) == ("high", 9, False)
     assert sent["stream_options"] == {"include_usage": True}
+    assert not {"logit_bias", "presence_penalty", "frequency_penalty"} & set(sent)
+    bent = Request(messages=ASK, logit_bias={5: -100, 6: 2.5}, presence_penalty=0.5, frequency_penalty=-1)
+    bends = body(bent, Dialect(), 1, None)
+    assert bends["logit_bias"] == {"5": -100, "6": 2.5}
+    assert (bends["presence_penalty"], bends["frequency_penalty"]) == (0.5, -1)
     assert sent["tools"] == tools
     for choice, expected in [
         ("required", "required"),

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from firesteel.backends import open_backend
+from firesteel.agent.schedule import Joined
+from firesteel.backends import Request, complete, open_backend
 from firesteel.backends.gguf import GGUFBackend
 from firesteel.backends.resolve import mmproj_beside
 
@@ -18,6 +19,29 @@ def test_a_gguf_file_is_opened_with_the_projector_beside_it(files):
     assert backend.name == str(files[0])
     assert backend._sees
     asyncio.run(backend.close())
+
+
+def test_the_packaged_model_reads_more_than_it_was_trained_for():
+    backend = open_backend(context=16384, slots=1, threads=1)
+    tokenizer = backend.tokenizer
+    ids = tokenizer.encode("the quick brown fox jumps over the lazy dog and runs away. " * 1200)[:8_400]
+    assert (len(ids), backend.context) == (8_400, 16384)
+    [sample] = asyncio.run(complete(backend, Request(prompt=ids, temperature=0, max_tokens=8)))
+    assert (sample.prompt_tokens, len(sample.token_ids)) == (8_400, 8)
+    asyncio.run(backend.close())
+
+
+def test_backends_tell_their_tokenizer_context_and_slots(files, checkpoint):
+    local = open_backend(str(files[0]), slots=2, threads=1)
+    assert (local.context, local.slots, local.tokenizer.vocab_size) == (2048, 2, 1024)
+    engine = open_backend(str(checkpoint), slots=3, context=100)
+    assert (engine.context, engine.slots, engine.tokenizer.vocab_size) == (100, 3, 1024)
+    remote = open_backend("openai:http://127.0.0.1:9/v1#x", slots=5)
+    assert (remote.context, remote.slots, remote.tokenizer) == (None, 5, None)
+    joined = Joined(local)
+    assert (joined.context, joined.slots, joined.tokenizer) == (2048, 2, local.tokenizer)
+    for backend in (local, engine, remote):
+        asyncio.run(backend.close())
 
 
 def test_projectors_are_found_by_name_or_as_the_only_one(tmp_path):

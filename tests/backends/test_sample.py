@@ -45,12 +45,26 @@ def test_bytes_without_a_character_are_replaced_and_a_control_token_survives_the
     assert delta.text == data.decode("utf-8", "replace") + "<|eom|>"
 
 
+def test_a_plain_continuation_has_no_turns(tokenizer):
+    text = "stop<|start|>assistant to=self<|message|>go stop here"
+    sample = Sample(0, tokenizer, ["stop"], prompt_tokens=9, plain=True)
+    ids = tokenizer.encode(text, special=True)
+    forced = sample.force(ids[: ids.index(tokenizer.id("<|message|>"))])
+    rest = sample.feed(ids[ids.index(tokenizer.id("<|message|>")) :])
+    assert forced.text == "stop<|start|>assistant to=self"
+    assert rest is not None and (rest.text, rest.finish_reason) == ("<|message|>go ", "stop")
+    assert forced.prompt_tokens == rest.prompt_tokens == 9
+    ended = Sample(0, tokenizer, ["red circles"], plain=True)
+    last = ended.feed(tokenizer.encode("the red<|eot|>", special=True))
+    assert last is not None and last.text + ended.end("stop", 5).text == "the red"
+
+
 @pytest.mark.parametrize("step", [1, 2, 50])
 def test_stop_strings_count_in_the_answer_only(tokenizer, step):
     thought = " to=self<|message|>stop here<|eom|><|start|>assistant"
     found = deltas(tokenizer, thought + " to=user<|message|>go st stop here", ["stop", "message"], step)
     assert text_of(found) == thought + " to=user<|message|>go st "
-    assert found[-1].finish_reason == "stop"
+    assert (found[-1].finish_reason, found[-1].stop_string) == ("stop", "stop")
     ids = [id for delta in found for id in delta.token_ids]
     assert tokenizer.decode(ids).endswith("go st stop")
 

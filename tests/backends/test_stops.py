@@ -26,6 +26,12 @@ def test_every_split_reads_like_the_whole(text, expected):
         assert fed(["STOP", "", "END"], [text[i : i + size] for i in range(0, len(text), size)]) == expected
 
 
+def test_the_first_that_was_found_is_told():
+    stops = Stops(["STOP", "END"])
+    stops.feed("one END STOP")
+    assert stops.word == "END" and Stops(["STOP"]).word == ""
+
+
 def test_only_what_may_be_a_beginning_is_held_back():
     assert Stops(["STOP"]).feed("fast") == "fast"
     assert Stops(["STOP"]).feed("faST") == "fa"

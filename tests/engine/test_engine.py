@@ -1,4 +1,5 @@
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -100,6 +101,36 @@ def test_logprobs_are_those_of_the_whole_forward_pass(pair):
         assert [[token for token, _ in top] for top in rollout.top] == best.indices.tolist()
         values = torch.tensor([[value for _, value in top] for top in rollout.top])
         assert (values - best.values).abs().max() < 2e-4
+
+
+def test_forced_tokens_come_first_and_do_not_end_a_sample(pair):
+    prompt, forced = text_prompt(5), [*text_prompt(12, 3).ids, EOS, 7]
+    engine = engine_of(pair)
+    settings = [Sampling(max_tokens=count, temperature=0, forced=forced) for count in (0, 3)]
+    jobs = [engine.submit(prompt, sampling=sampling) for sampling in settings]
+    [[scored], [longer]] = run(engine, *jobs)
+    assert scored.token_ids == forced and scored.finish_reason == "length"
+    after = pair.greedy(Prompt([*prompt.ids, *forced]), 3)
+    assert longer.token_ids == forced + after
+    assert longer.forced == [True] * len(forced) + [False] * len(after)
+    own = pair.logprobs(prompt, forced).gather(-1, torch.tensor(forced)[:, None])[:, 0]
+    assert (torch.tensor(scored.logprobs) - own).abs().max() < 2e-4
+
+
+def test_biases_and_penalties_of_one_row_leave_the_others(glimmer):
+    engine = engine_of(glimmer)
+    plain = engine.submit(text_prompt(5), sampling=GREEDY)
+    barred = engine.submit(text_prompt(5), sampling=replace(GREEDY, logit_bias={EOS: -100, 9: 100}, max_tokens=3))
+    varied = engine.submit(
+        text_prompt(5),
+        sampling=replace(GREEDY, logit_bias=dict.fromkeys(range(20, 26), 100), frequency_penalty=2, max_tokens=12),
+    )
+    run(engine, plain, barred, varied)
+    assert plain.rollouts[0].token_ids == glimmer.greedy(text_prompt(5), 20)
+    assert barred.rollouts[0].token_ids == [9, 9, 9]
+    assert set(varied.rollouts[0].token_ids) <= set(range(20, 26))
+    own = glimmer.logprobs(text_prompt(5), [9, 9, 9])[:, 9]
+    assert (torch.tensor(barred.rollouts[0].logprobs) - own).abs().max() < 2e-4
 
 
 def test_alternatives_only_where_asked_for(glimmer):

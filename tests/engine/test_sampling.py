@@ -5,7 +5,7 @@ import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from firesteel.engine import Sampling
-from firesteel.engine.sampling import Controls, random_numbers, sample
+from firesteel.engine.sampling import Controls, adjust, random_numbers, sample
 
 VOCABULARY = 50
 
@@ -52,6 +52,13 @@ def test_rows_keep_their_own_settings():
         drawn = sample(logits, controls_of(*rows), [number] * 4)
         assert drawn[:3].tolist() == best[:3].tolist()
         assert drawn[3] == sample(logits[3:], controls_of(rows[3]), [number])[0]
+
+
+def test_biases_ban_and_penalties_count():
+    logits = torch.zeros(6)
+    sampling = Sampling(logit_bias={0: 1.5, 1: -100, 2: -99}, presence_penalty=0.5, frequency_penalty=-0.25)
+    adjust(logits, sampling, [0, 3, 3, 1])
+    assert logits.tolist() == [1.25, float("-inf"), -99, 0, 0, 0]
 
 
 @pytest.mark.parametrize("number", [0.0, 0.5, 1 - 2**-53])

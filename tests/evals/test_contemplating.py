@@ -18,6 +18,9 @@ class Mostly:
     """Right with the given chance at temperature 1, never when it is alone; longer when wrong."""
 
     name = "mostly"
+    tokenizer = None
+    context = None
+    slots = 8
 
     def __init__(self, chance: float) -> None:
         self.chance, self.rng = chance, random.Random(0)

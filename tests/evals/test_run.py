@@ -35,6 +35,9 @@ class Scripted:
     """Says what `script` makes of a request, one character a token; counts who is inside."""
 
     name = "scripted"
+    tokenizer = None
+    context = None
+    slots = 8
 
     def __init__(self, script: Callable[[Request], str], limit: int = 10_000) -> None:
         self.script, self.limit = script, limit

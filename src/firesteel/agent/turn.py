@@ -19,7 +19,9 @@ class Turn:
     Stopped on the way, it still knows what was said.
     """
 
-    def __init__(self, show: Callable[[ParseEvent], None], tokens: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(
+        self, show: Callable[[ParseEvent], None], tokens: Callable[[Mapping[str, Any]], None] | None = None
+    ) -> None:
         self.finish_reason: str | None = None
         self.stop_string = ""
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
@@ -28,7 +30,8 @@ class Turn:
         self._parser: StreamParser | None = None
         self._one_call = False  # the turn was ended after its first call
         self._began = time.monotonic()
-        self._text = ""
+        self._pieces: list[str] = []
+        self._characters = 0
         self._ids: list[int] = []
         self._logprobs: list[float] = []
         self._tokens_at: list[tuple[int, int]] = []  # (characters, tokens) so far
@@ -39,20 +42,22 @@ class Turn:
         said = Said(backend.tokenizer) if backend.tokenizer is not None else None
         async with aclosing(backend.stream(request)) as deltas:
             async for delta in deltas:
-                self._text += delta.text
+                self._pieces.append(delta.text)
+                self._characters += len(delta.text)
                 self._ids += delta.token_ids
-                self._logprobs += [token.logprob for token in delta.logprobs]
+                if delta.logprobs:
+                    self._logprobs += [token.logprob for token in delta.logprobs]
                 # A backend that reports no token ids is taken to send one token a delta, until its usage tells.
                 self.completion_tokens += len(delta.token_ids) or bool(delta.text or delta.events)
-                if any(event.kind == "reasoning" for event in delta.events):
+                if delta.events and any(event.kind == "reasoning" for event in delta.events):
                     self.reasoning_tokens = self.completion_tokens
-                self._tokens_at.append((len(self._text), self.completion_tokens))
+                self._tokens_at.append((self._characters, self.completion_tokens))
                 if delta.finish_reason:
                     self.finish_reason, self.stop_string = delta.finish_reason, delta.stop_string
                     self.prompt_tokens, self.cached_tokens = delta.prompt_tokens, delta.cached_tokens
                     self.completion_tokens = delta.completion_tokens or self.completion_tokens
                     self.reasoning_tokens = delta.reasoning_tokens or self.reasoning_tokens
-                if request.logprobs is not None and delta.logprobs and said:
+                if self._tokens and request.logprobs is not None and delta.logprobs and said:
                     self._tokens(
                         {"ids": delta.token_ids, "logprobs": delta.logprobs, "said": said.feed(delta.token_ids)}
                     )
@@ -75,9 +80,10 @@ class Turn:
         else:
             for event in self._parser.events_at_close:
                 self._show(event)
-        if said.reasoning and self._text:
-            answer = self._text.rfind(said.answer)  # which may quote the mark
-            self.reasoning_tokens = self._tokens_until(self._text.rfind(_END_OF_MESSAGE, 0, answer))
+        text = "".join(self._pieces)
+        if said.reasoning and text:
+            answer = text.rfind(said.answer)  # which may quote the mark
+            self.reasoning_tokens = self._tokens_until(text.rfind(_END_OF_MESSAGE, 0, answer))
         return said
 
     def message(self, said: Parse) -> Message:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,11 +16,11 @@ from queue import SimpleQueue
 import numpy as np
 import torch
 
-from firesteel.backends.base import Delta, Request, TokenLogprob
+from firesteel.backends.base import ContextExceeded, Delta, Request, TokenLogprob, check_tokens
 from firesteel.backends.grammar import turn_grammar
 from firesteel.backends.sample import Sample
 from firesteel.engine import Engine, Job, Prompt, Rollout, Sampling
-from firesteel.format import Rendered, Tokenizer, patchify, render
+from firesteel.format import Tokenizer, patchify, render
 from firesteel.model import load
 
 _CLOSE_THOUGHT = "<|eom|><|start|>assistant"
@@ -49,8 +49,9 @@ class EngineBackend:
         fits = self.tokenizer.vocab_size <= config.text.vocab_size
         if not fits or self.tokenizer.id("<|patch|>") != config.image_token_id:
             raise ValueError(f"The tokenizer in {directory} is not that of the checkpoint.")
-        context = context or min(config.text.max_position_embeddings, 8192)
-        self._worker = _Worker(Engine(model, self.tokenizer, slots, context))
+        self.slots = slots
+        self.context = context or min(config.text.max_position_embeddings, 8192)
+        self._worker = _Worker(Engine(model, self.tokenizer, slots, self.context))
 
     async def close(self) -> None:
         """Ends the engine's thread; requests in flight end."""
@@ -58,11 +59,23 @@ class EngineBackend:
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Deltas of all samples, as they come. Raises ValueError for a request that cannot be served."""
-        tools = request.tools if request.tool_choice != "none" else ()
-        rendered = render(request.messages, tools, request.strength, self.tokenizer)
-        sampling = self._sampling(request)
-        prompt = await asyncio.to_thread(_prompt, rendered)
-        samples = [Sample(index, self.tokenizer, request.stop) for index in range(request.n)]
+        check_tokens(request, self.tokenizer.vocab_size)
+        scored = request.forced if request.logprobs is not None else ()
+        prompt = await self._prompt(request, len(request.forced) - len(scored))
+        if (tokens := len(prompt.ids) + len(scored)) >= self.context:
+            raise ContextExceeded(tokens, self.context - 1)
+        own, plain = tokens - len(request.forced), request.prompt is not None
+        samples = [
+            Sample(index, self.tokenizer, request.stop, prompt_tokens=own, plain=plain) for index in range(request.n)
+        ]
+        if request.forced and not scored:
+            for sample in samples:
+                yield sample.force(request.forced)
+        if plain and not (scored or request.max_tokens):
+            for sample in samples:
+                yield sample.end("length")
+            return
+        sampling = self._sampling(request, scored)
         stream = _Stream(asyncio.get_running_loop(), asyncio.Queue(), request.logprobs is not None)
         self._worker.submit(stream, prompt, request.n, sampling)
         try:
@@ -73,27 +86,28 @@ class EngineBackend:
                 if item is None:  # the engine has ended
                     for sample in samples:
                         if not sample.finished:
-                            yield sample.end("error", len(prompt.ids))
+                            yield sample.end("error")
                     return
                 for token in item:
                     sample = samples[token.index]
                     if sample.finished:
                         continue
-                    delta = sample.feed([token.id], token.logprobs, len(prompt.ids))
+                    take = sample.force if token.forced else sample.feed
+                    delta = take([token.id], token.logprobs)
                     assert delta is not None
                     if sample.finished:  # a stop string
                         self._worker.cancel(stream, token.index)
-                        yield replace(delta, cached_tokens=token.cached_tokens)
+                        yield replace(delta, cached_tokens=min(token.cached_tokens, own))
                         continue
                     yield delta
                     if token.finish_reason:
-                        yield sample.end(token.finish_reason, len(prompt.ids), token.cached_tokens)
+                        yield sample.end(token.finish_reason, token.cached_tokens)
                 if all(sample.finished for sample in samples):
                     return
         finally:
             self._worker.cancel(stream)
 
-    def _sampling(self, request: Request) -> Sampling:
+    def _sampling(self, request: Request, forced: Sequence[int]) -> Sampling:
         # After the thought comes the answer, or the call that was demanded (which one the mask decides).
         recipient = " to=user<|message|>" if request.tool_choice in ("auto", "none") else ""
         return Sampling(
@@ -106,14 +120,23 @@ class EngineBackend:
             thinking_budget=request.thinking_budget,
             after_thought=_CLOSE_THOUGHT + recipient,
             grammar=turn_grammar(self.tokenizer.id, request.json_schema, request.tools, request.tool_choice),
+            forced=forced,
+            logit_bias=request.logit_bias,
+            presence_penalty=request.presence_penalty,
+            frequency_penalty=request.frequency_penalty,
         )
 
-
-def _prompt(rendered: Rendered) -> Prompt:
-    if not rendered.images:
-        return Prompt(rendered.ids)
-    patches, grids = zip(*(patchify(image) for image in rendered.images), strict=True)
-    return Prompt(rendered.ids, torch.from_numpy(np.concatenate(patches)), grids)
+    async def _prompt(self, request: Request, read: int) -> Prompt:
+        """What is read, as are the first `read` of the forced tokens."""
+        if request.prompt is not None:
+            return Prompt([*request.prompt, *request.forced[:read]])
+        tools = request.tools if request.tool_choice != "none" else ()
+        rendered = render(request.messages, tools, request.strength, self.tokenizer)
+        if not rendered.images:
+            return Prompt(rendered.ids)
+        cut = await asyncio.to_thread(lambda: [patchify(image) for image in rendered.images])
+        patches, grids = zip(*cut, strict=True)
+        return Prompt(rendered.ids, torch.from_numpy(np.concatenate(patches)), grids)
 
 
 @dataclass(frozen=True)
@@ -125,6 +148,7 @@ class _Token:
     logprobs: tuple[TokenLogprob, ...]
     finish_reason: str | None
     cached_tokens: int
+    forced: bool  # by the caller
 
 
 @dataclass(eq=False)
@@ -148,7 +172,15 @@ class _Stream:
         logprobs: tuple[TokenLogprob, ...] = ()
         if self.logprobs:
             logprobs = (TokenLogprob(logprob=rollout.logprobs[-1], top=rollout.top[-1] if rollout.top else ()),)
-        return _Token(rollout.index, rollout.token_ids[-1], logprobs, rollout.finish_reason, rollout.cached_tokens)
+        assert self.job is not None
+        return _Token(
+            rollout.index,
+            rollout.token_ids[-1],
+            logprobs,
+            rollout.finish_reason,
+            rollout.cached_tokens,
+            forced=len(rollout.token_ids) <= len(self.job.sampling.forced),
+        )
 
 
 class _Worker:

@@ -5,6 +5,8 @@
 - The first `slots` samples of a request share one prefill; further ones start as slots become free, on its cache.
 - Thinking budget and masks are part of the one request: the budget forces the tokens that close the thought, and the
   grammar spans the whole turn.
+- Forced tokens whose log-probabilities are asked for are generated first, one by one (see `llama_body.py`); without
+  log-probabilities they are only read, as part of the prompt.
 - Cancelling closes the connection, which ends the work and frees its slots.
 """
 
@@ -15,25 +17,29 @@ import base64
 import io
 import random
 import tempfile
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from firesteel.backends.base import Delta, Request, TokenLogprob
+from firesteel.backends import llama_body
+from firesteel.backends.base import ContextExceeded, Delta, Request, TokenLogprob, check_tokens
 from firesteel.backends.gguf_header import Header, read_header
-from firesteel.backends.grammar import turn_grammar
 from firesteel.backends.llama_server import LlamaError, LlamaServer, Options, default_threads
 from firesteel.backends.sample import Sample
 from firesteel.backends.slots import Slots
-from firesteel.format import Rendered, Tokenizer, render, resize_to_grid
+from firesteel.format import Tokenizer, render, resize_to_grid
 
 _ARCHITECTURE = "muse-glimmer"
 _F32_FILE = 0  # general.file_type
-_THOUGHT = " to=self<|message|>"
 
 
 class GGUFBackend:
     """Serves one model. `context` is the most tokens of one sequence (default: the model's own, at most 8192).
+
+    It may be longer than the model was trained for: windowed layers see no further than before, the others know no
+    positions. Memory for it is taken at once, for each of the `slots`.
 
     `mmproj_path` makes it see; `tokenizer` defaults to the one beside the file or inside it. Raises ValueError, with
     one sentence, for files that are missing, damaged or of another architecture.
@@ -57,18 +63,23 @@ class GGUFBackend:
         _check(header, _ARCHITECTURE, "general.architecture")
         if mmproj is not None:
             _check(read_header(mmproj), _ARCHITECTURE, "clip.projector_type")
-        limit = int(header.of_architecture("context_length") or 8192)
+        self.slots = slots
+        self.context = context or min(header.context or 8192, 8192)
         options = Options(
             slots=slots,
-            context=context or min(limit, 8192),
+            context=self.context,
             exact=header.metadata.get("general.file_type") == _F32_FILE,
             threads=threads or default_threads(),
         )
         with tempfile.TemporaryDirectory(prefix="firesteel-") as folder:
             self.tokenizer = tokenizer or _tokenizer(header, Path(folder))
             _check_tokenizer(self.tokenizer, header)
+            unfinished = _unfinished(self.tokenizer)
+            # What no grammar of llama.cpp can demand: ends, and texts that are empty or seem so.
+            nul = [id for id in range(self.tokenizer.vocab_size) if self.tokenizer.token_bytes(id)[:1] == b"\0"]
+            self._alone = {*unfinished, *self.tokenizer.eos_ids, *nul}
             copy = Path(folder) / "model.gguf"
-            header.copy(copy, _unfinished(self.tokenizer))
+            header.copy(copy, unfinished, self.context)
             self._server: LlamaServer | None = LlamaServer(copy, mmproj, options)
         self._sees = mmproj is not None
         self._slots = Slots(slots)
@@ -87,32 +98,38 @@ class GGUFBackend:
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Deltas of all samples, as they come. Raises ValueError for a request that cannot be served."""
         assert self._server is not None, "the backend is closed"
-        tools = request.tools if request.tool_choice != "none" else ()
-        rendered = render(request.messages, tools, request.strength, self.tokenizer)
-        body = self._body(request) | {"prompt": await self._prompt(rendered)}
+        check_tokens(request, self.tokenizer.vocab_size)
+        ids, prompt = await self._prompt(request)
+        if len(ids) >= self.context:
+            raise ContextExceeded(len(ids), self.context - 1)
+        room = min(request.max_tokens, self.context - len(ids))
+        body = llama_body.body(request, self.tokenizer, ids, room) | {"prompt": prompt}
         seed = random.randrange(2**31) if request.seed is None else request.seed % 2**31
-        shared = min(request.n, self._slots.total)
+        own, plain = len(ids) - len(request.forced), request.prompt is not None
+        samples = [
+            Sample(index, self.tokenizer, request.stop, prompt_tokens=own, plain=plain) for index in range(request.n)
+        ]
         # One request shares its prefill among its samples; what does not fit follows one by one.
-        parts = [(0, shared)] + [(index, 1) for index in range(shared, request.n)]
+        shared = min(request.n, self.slots)
+        parts = [samples[:shared], *([sample] for sample in samples[shared:])]
         queue: asyncio.Queue[Delta | BaseException | None] = asyncio.Queue()
 
-        async def run(first: int, count: int) -> None:
-            samples = [Sample(first + i, self.tokenizer, request.stop) for i in range(count)]
+        async def run(part: Sequence[Sample]) -> None:
             try:
-                async with self._slots.taken(count):
-                    await self._run(body | {"n": count, "seed": seed + first}, samples, queue)
+                async with self._slots.taken(len(part)):
+                    await self._run(request, body | {"n": len(part), "seed": seed + part[0].index}, part, queue)
             except LlamaError as error:
                 if 400 <= error.status < 500:
                     queue.put_nowait(ValueError(f"llama.cpp refused the request: {error}"))
             except (OSError, asyncio.IncompleteReadError):
                 pass  # the server went away, which the unfinished samples tell
             finally:
-                for sample in samples:
+                for sample in part:
                     if not sample.finished:
                         queue.put_nowait(sample.end("error"))
                 queue.put_nowait(None)
 
-        tasks = [asyncio.create_task(run(*part)) for part in parts]
+        tasks = [asyncio.create_task(run(part)) for part in parts]
         self._running.update(tasks)
         try:
             running = len(tasks)
@@ -130,52 +147,55 @@ class GGUFBackend:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._running.difference_update(tasks)
 
-    async def _run(self, body: dict[str, Any], samples: list[Sample], queue: asyncio.Queue[Any]) -> None:
+    async def _run(
+        self, request: Request, body: dict[str, Any], samples: Sequence[Sample], queue: asyncio.Queue[Any]
+    ) -> None:
+        cached: int | None = None
+        if request.forced:
+            logprobs, cached = await self._score(request)
+            for sample in samples:
+                queue.put_nowait(sample.force(request.forced, logprobs))
+        if body["n_predict"] == 0:
+            for sample in samples:
+                queue.put_nowait(sample.end("length", cached or 0))
+            return
         assert self._server is not None
-        stream = self._server.events("/completion", body)
-        try:
+        async with aclosing(self._server.events("/completion", body)) as stream:
             async for events in stream:
                 for index, group in _by_sample(events).items():
                     if not samples[index].finished:
-                        for delta in _deltas(samples[index], group):
+                        for delta in _deltas(samples[index], group, cached):
                             queue.put_nowait(delta)
                 if all(sample.finished for sample in samples):
                     break
-        finally:
-            await stream.aclose()
 
-    def _body(self, request: Request) -> dict[str, Any]:
-        """What is asked of llama.cpp, but for the prompt."""
-        body: dict[str, Any] = {
-            "stream": True,
-            "return_tokens": True,
-            "cache_prompt": True,
-            "n_predict": request.max_tokens,
-            "temperature": request.temperature,
-            "samplers": ["temperature"],
-            "response_fields": ["index", "stop", "stop_type", "tokens_evaluated", "timings/cache_n"],
-        }
-        if request.temperature > 0:
-            body |= {"samplers": ["temperature", "top_k", "top_p"], "top_k": request.top_k, "top_p": request.top_p}
-        if request.logprobs is not None:
-            body["n_probs"] = max(1, request.logprobs)
-        grammar = turn_grammar(self.tokenizer.id, request.json_schema, request.tools, request.tool_choice)
-        if grammar is not None:
-            body["grammar"] = grammar
-        if request.thinking_budget is not None:
-            # After the thought comes the answer, or the call that was demanded (which one the mask decides).
-            recipient = " to=user<|message|>" if request.tool_choice in ("auto", "none") else ""
-            body |= {
-                "reasoning_budget_tokens": max(0, request.thinking_budget),
-                "reasoning_budget_start_tag": _THOUGHT,
-                "reasoning_budget_end_tags": [f"<|start|>assistant{recipient}", "<|eom|>"],
-                "reasoning_budget_message": "<|eom|>",  # stands before the first end tag
-            }
-        return body
+    async def _score(self, request: Request) -> tuple[list[TokenLogprob], int | None]:
+        """The log-probabilities of the forced tokens, if asked for, and how much of the prompt was cached."""
+        logprobs: list[TokenLogprob] = []
+        if request.logprobs is None:
+            return logprobs, None
+        assert self._server is not None and request.prompt is not None
+        before, cached = list(request.prompt), 0
+        for piece, body in llama_body.forced(request, self._alone):
+            async with aclosing(self._server.events("/completion", body | {"prompt": before})) as stream:
+                async for events in stream:
+                    logprobs += _logprobs(events)
+                    if len(before) == len(request.prompt):
+                        cached = _cached(events[-1])
+            before += piece
+        if len(logprobs) < len(request.forced):
+            raise ConnectionError("llama.cpp ended early")
+        return logprobs, cached
 
-    async def _prompt(self, rendered: Rendered) -> Any:
+    async def _prompt(self, request: Request) -> tuple[list[int], Any]:
+        """What stands before the answer as ids, and as llama.cpp takes it."""
+        if request.prompt is not None:
+            ids = [*request.prompt, *request.forced]
+            return ids, ids
+        tools = request.tools if request.tool_choice != "none" else ()
+        rendered = render(request.messages, tools, request.strength, self.tokenizer)
         if not rendered.images:
-            return rendered.ids
+            return rendered.ids, rendered.ids
         if not self._sees:
             raise ValueError(f"{self.name} cannot see pictures: it was opened without a vision projector.")
         assert self._server is not None
@@ -183,7 +203,7 @@ class GGUFBackend:
             self._marker = (await self._server.call("/props"))["media_marker"]
         pictures = await asyncio.to_thread(lambda: [_png(image) for image in rendered.images])
         text = "".join(self._marker if isinstance(segment, int) else segment for segment in rendered.segments)
-        return {"prompt_string": text, "multimodal_data": pictures}
+        return rendered.ids, {"prompt_string": text, "multimodal_data": pictures}
 
 
 def _by_sample(events: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
@@ -193,21 +213,28 @@ def _by_sample(events: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
     return groups
 
 
-def _deltas(sample: Sample, events: list[dict[str, Any]]) -> Iterator[Delta]:
+def _deltas(sample: Sample, events: list[dict[str, Any]], cached: int | None) -> Iterator[Delta]:
     """What some events of one sample say: at most one delta of tokens, and one that ends it."""
-    tokens = [event for event in events if not event["stop"]]
-    ids = [id for event in tokens for id in event["tokens"]]
-    logprobs = [_logprob(token) for event in tokens for token in event.get("completion_probabilities", ())]
-    if delta := sample.feed(ids, logprobs, events[0]["tokens_evaluated"]):
-        yield delta
     last = events[-1]
+    cached = _cached(last) if cached is None else cached
+    ids = [id for event in events if not event["stop"] for id in event["tokens"]]
+    if delta := sample.feed(ids, _logprobs(events)):
+        yield replace(delta, cached_tokens=min(cached, delta.prompt_tokens)) if sample.finished else delta
     if last["stop"] and not sample.finished:
-        reason = "length" if last["stop_type"] == "limit" else "stop"
-        yield sample.end(reason, last["tokens_evaluated"], last.get("timings/cache_n", 0))
+        yield sample.end("length" if last["stop_type"] == "limit" else "stop", cached)
 
 
-def _logprob(token: dict[str, Any]) -> TokenLogprob:
-    return TokenLogprob(logprob=token["logprob"], top=tuple((t["id"], t["logprob"]) for t in token["top_logprobs"]))
+def _cached(event: dict[str, Any]) -> int:
+    """Of a last event, or any where timings were asked for."""
+    return event.get("timings/cache_n") or event.get("timings", {}).get("cache_n", 0)
+
+
+def _logprobs(events: list[dict[str, Any]]) -> list[TokenLogprob]:
+    tokens = [token for event in events if not event["stop"] for token in event.get("completion_probabilities", ())]
+    return [
+        TokenLogprob(logprob=token["logprob"], top=tuple((t["id"], t["logprob"]) for t in token["top_logprobs"]))
+        for token in tokens
+    ]
 
 
 def _png(image: Any) -> str:

@@ -1,8 +1,9 @@
-"""What a GGUF file says about itself, read without the `gguf` package, and one change to a copy of it.
+"""What a GGUF file says about itself, read without the `gguf` package, and two changes to a copy of it.
 
 llama.cpp's server streams text and withholds the ids of tokens that leave a character unfinished. Its copy of the file
 therefore calls these tokens unused: their text is then empty to it, so every id comes at once, and whoever holds the
-tokenizer puts the bytes together. Their embeddings and the way text is cut into tokens stay as they are.
+tokenizer puts the bytes together. Their embeddings and the way text is cut into tokens stay as they are. And it serves
+no sequence longer than the length that the file gives, so a longer one is written there.
 """
 
 from __future__ import annotations
@@ -16,29 +17,38 @@ from typing import Any, BinaryIO
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_ARRAY_HEAD = 12  # bytes of an array's type and length
 _UNUSED = 5  # a token type
 _TYPES_KEY = "tokenizer.ggml.token_type"
 
 
 @dataclass(frozen=True)
 class Header:
-    """The metadata of a GGUF file by key, and where in the file the types of the tokens lie."""
+    """The metadata of a GGUF file by key, and where in the file each value lies."""
 
     path: Path
     metadata: dict[str, Any]
-    types_offset: int
+    offsets: dict[str, int]
 
-    def of_architecture(self, key: str) -> Any:
-        """The value of `<architecture>.<key>`, or None."""
-        return self.metadata.get(f"{self.metadata['general.architecture']}.{key}")
+    @property
+    def context(self) -> int | None:
+        """The tokens of the longest sequence that the model is said to be for."""
+        return self.metadata.get(self._context_key)
 
-    def copy(self, target: Path, unused: Sequence[int]) -> None:
-        """Copies the file, the tokens `unused` marked as such."""
+    def copy(self, target: Path, unused: Sequence[int], context: int) -> None:
+        """Copies the file, the tokens `unused` marked as such, fit for sequences of `context` tokens."""
         shutil.copyfile(self.path, target)
         with target.open("r+b") as file:
             for token in unused:
-                file.seek(self.types_offset + 4 * token)
+                file.seek(self.offsets[_TYPES_KEY] + _ARRAY_HEAD + 4 * token)
                 file.write(struct.pack("<i", _UNUSED))
+            if self.context and context > self.context:
+                file.seek(self.offsets[self._context_key])
+                file.write(struct.pack("<I", context))
+
+    @property
+    def _context_key(self) -> str:
+        return f"{self.metadata['general.architecture']}.context_length"
 
 
 def read_header(path: Path) -> Header:
@@ -59,16 +69,15 @@ def _read(path: Path, file: BinaryIO) -> Header:
     if version not in (2, 3):
         raise ValueError(f"{path} is a GGUF file of version {version}, which is not known.")
     metadata: dict[str, Any] = {}
-    types_offset = 0
+    offsets: dict[str, int] = {}
     for _ in range(count):
         key = _text(file)
         (kind,) = struct.unpack("<I", file.read(4))
-        if key == _TYPES_KEY:
-            types_offset = file.tell() + 12  # behind the array's type and length
+        offsets[key] = file.tell()
         metadata[key] = _value(file, kind)
     if "general.architecture" not in metadata:
         raise ValueError(f"{path} does not name its architecture.")
-    return Header(path, metadata, types_offset)
+    return Header(path, metadata, offsets)
 
 
 def _value(file: BinaryIO, kind: int) -> Any:

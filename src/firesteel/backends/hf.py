@@ -8,7 +8,8 @@
 - Only safetensors, only local files, never code from a checkpoint.
 - One `generate` at a time, in a thread, for all samples of a request at once (at most `slots`). Between two steps it
   looks whether somebody still listens.
-- Answers by schema, demanded calls and budgets of thought need a mask and are refused; our own engine has it.
+- Answers by schema, demanded calls and budgets of thought need a mask and are refused; our own engine has it. So are
+  prompts of token ids, biases of tokens and penalties.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class TransformersBackend:
 
     def __init__(self, directory: str | Path, *, slots: int = 8, device: str = "cpu", name: str = "") -> None:
         self.name = name or f"hf:{directory}"
+        self.slots = slots
         self._device = device
-        self._slots = slots
         self._turn = Slots(1)
         try:
             self._model, self._processor, self._sees = _load(Path(directory), device)
@@ -63,7 +64,8 @@ class TransformersBackend:
         if not isinstance(self._template, str):
             raise ValueError(f"{directory} holds no chat template, or several.")
         muse = _is_muse(self._model.config)
-        self._muse = Tokenizer(Path(directory) / "tokenizer.json") if muse else None
+        self.tokenizer = Tokenizer(Path(directory) / "tokenizer.json") if muse else None
+        self.context: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         eos = self._model.generation_config.eos_token_id
         eos = self._tokenizer.eos_token_id if eos is None else eos
         self._eos: list[int] = eos if isinstance(eos, list) else [] if eos is None else [eos]
@@ -83,10 +85,14 @@ class TransformersBackend:
             raise ValueError(f"{self.name} cannot be held to a schema or to a call: transformers has no mask for it.")
         if request.thinking_budget is not None:
             raise ValueError(f"{self.name} cannot close a thought after so many tokens: choose a strength instead.")
+        if request.prompt is not None:
+            raise ValueError(f"{self.name} continues conversations only, no prompts of token ids.")
+        if request.logit_bias or request.presence_penalty or request.frequency_penalty:
+            raise ValueError(f"{self.name} has no biases of tokens and no presence or frequency penalty.")
         inputs = await asyncio.to_thread(self._inputs, request)
         async with self._turn.taken(1):
-            for first in range(0, request.n, self._slots):
-                indices = range(first, min(request.n, first + self._slots))
+            for first in range(0, request.n, self.slots):
+                indices = range(first, min(request.n, first + self.slots))
                 async with aclosing(self._batch(request, inputs, indices)) as deltas:
                     async for delta in deltas:
                         yield delta
@@ -107,26 +113,27 @@ class TransformersBackend:
                     if sample.finished:
                         continue
                     id, logprobs = step[number % rows]
-                    delta = sample.feed([id], logprobs, len(prompt))
+                    delta = sample.feed([id], logprobs)
                     assert delta is not None
                     yield delta
                     if sample.finished:  # a stop string
                         feed.stop(number % rows)
                     elif id in self._eos:
-                        yield sample.end("stop", len(prompt))
+                        yield sample.end("stop")
             await work
             for sample in samples:
                 if not sample.finished:
-                    yield sample.end("length" if steps == request.max_tokens else "error", len(prompt))
+                    yield sample.end("length" if steps == request.max_tokens else "error")
         finally:
             feed.stop()
             await asyncio.gather(work, return_exceptions=True)
             self._feeds.discard(feed)
 
     def _sample(self, index: int, request: Request, prompt: list[int]) -> Sample | Reading:
-        if self._muse is not None:
-            return Sample(index, self._muse, request.stop)
-        return Reading(index, self._tokenizer, self._tokenizer.decode(prompt), request.tools, request.stop)
+        if self.tokenizer is not None:
+            return Sample(index, self.tokenizer, request.stop, prompt_tokens=len(prompt))
+        text = self._tokenizer.decode(prompt)
+        return Reading(index, self._tokenizer, text, request.tools, request.stop, len(prompt))
 
     def _generate(self, inputs: Any, request: Request, feed: _Feed, first: int) -> None:
         """In a thread of its own."""
@@ -169,8 +176,8 @@ class TransformersBackend:
             )
         except TemplateError as error:
             raise ValueError(f"The chat template of {self.name} refuses this conversation: {error}.") from error
-        if images and self._muse is not None:
-            inputs = _with_pictures(inputs["input_ids"][0].tolist(), images, self._muse)
+        if images and self.tokenizer is not None:
+            inputs = _with_pictures(inputs["input_ids"][0].tolist(), images, self.tokenizer)
         return inputs.to(self._device)
 
     def _messages(self, conversation: Sequence[Message]) -> list[dict[str, Any]]:

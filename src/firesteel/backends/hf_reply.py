@@ -57,9 +57,16 @@ class Reading:
     """Turns the ids of sample `index` into deltas with events. `prompt` is what stands before them, as text."""
 
     def __init__(
-        self, index: int, tokenizer: Any, prompt: str, tools: Sequence[Mapping[str, Any]], stop: Sequence[str]
+        self,
+        index: int,
+        tokenizer: Any,
+        prompt: str,
+        tools: Sequence[Mapping[str, Any]],
+        stop: Sequence[str],
+        prompt_tokens: int = 0,
     ) -> None:
         self.index = index
+        self._prompt_tokens = prompt_tokens
         self.finished = False
         self._tokenizer = tokenizer
         self._tools = tools
@@ -77,7 +84,7 @@ class Reading:
             self._hidden = {id for id, token in added if token.special and not _MARKS.fullmatch(token.content)}
         self._parser = tokenizer.get_response_parser(template, prefix=prompt, tools=list(tools) or None)
 
-    def feed(self, ids: Sequence[int], logprobs: Sequence[TokenLogprob] = (), prompt_tokens: int = 0) -> Delta:
+    def feed(self, ids: Sequence[int], logprobs: Sequence[TokenLogprob] = ()) -> Delta:
         """What these ids add, up to a stop string."""
         rust = self._tokenizer.backend_tokenizer
         text = "".join(self._stream.step(rust, id) or "" for id in ids if id not in self._hidden)
@@ -89,16 +96,17 @@ class Reading:
             token_ids=tuple(ids),
             logprobs=tuple(logprobs),
             finish_reason="stop" if self.finished else None,
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=self._prompt_tokens,
+            stop_string=self._stops.word,
         )
 
-    def end(self, reason: str, prompt_tokens: int = 0) -> Delta:
+    def end(self, reason: str) -> Delta:
         """The last delta. A call that was still open when the tokens ran out is an error."""
         self.finished = True
         events = list(self._events(self._parsed(lambda: self._parser.finalize()[1]), cut=reason == "length"))
         if rest := self._stops.rest():
             events.append(ParseEvent("content", rest))
-        return Delta(index=self.index, events=tuple(events), finish_reason=reason, prompt_tokens=prompt_tokens)
+        return Delta(index=self.index, events=tuple(events), finish_reason=reason, prompt_tokens=self._prompt_tokens)
 
     def _parsed(self, step: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
         """What the parser makes of the next step; after an error it is not asked again."""

@@ -11,12 +11,13 @@ import json
 import os
 import secrets
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+_CACHE_MIB = 512  # some 150 conversations of a thousand tokens, with the packaged model
 _PAUSE = 0.004  # seconds between two looks at a stream
 
 
@@ -63,7 +64,9 @@ class LlamaServer:
         params.special = True  # control tokens are text here
         params.fit_params = False
         params.warmup = False
-        params.cache_ram_mib = 0
+        # Conversations beyond the slots wait in main memory. Windowed layers keep their window alone: checkpoints near
+        # the end of prompts let a prompt be cut back, and windowed layers of full size are slower (measured).
+        params.cache_ram_mib = _CACHE_MIB
         params.cache_idle_slots = False
         params.ui = False
         params.use_jinja = False
@@ -126,7 +129,8 @@ class LlamaServer:
             await writer.drain()
             answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             chunked = "transfer-encoding: chunked" in answer
-            yield int(answer.split(maxsplit=2)[1]), _chunks(reader) if chunked else _rest(reader)
+            async with aclosing(_chunks(reader) if chunked else _rest(reader)) as content:
+                yield int(answer.split(maxsplit=2)[1]), content
         finally:
             writer.close()
 

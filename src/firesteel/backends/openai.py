@@ -29,6 +29,7 @@ from firesteel.backends.base import Delta, Request
 from firesteel.backends.openai_messages import Dialect, Refused, adapted, body, tool_names
 from firesteel.backends.openai_reply import Choice, Usage, choices_of, models_of, objects, refusal_of
 from firesteel.backends.slots import Slots
+from firesteel.format import Tokenizer
 
 _LOG = logging.getLogger(__name__)
 _KEYS = ("FIRESTEEL_API_KEY", "OPENAI_API_KEY")
@@ -55,6 +56,9 @@ class OpenAIBackend:
         name: str = "",
     ) -> None:
         self.name = name or f"openai:{url}" + (f"#{model}" if model else "")
+        self.tokenizer: Tokenizer | None = None
+        self.context: int | None = None
+        self.slots = slots
         self._url = _checked(url)
         keys = [api_key, *map(os.environ.get, _KEYS)]
         self._key = next((key.strip() for key in keys if key and key.strip()), "")
@@ -79,6 +83,8 @@ class OpenAIBackend:
         """Deltas of all samples, as they come. Raises ValueError for a request that cannot be served."""
         if request.thinking_budget is not None:
             raise ValueError(f"{self.name} cannot close a thought after so many tokens: choose a strength instead.")
+        if request.prompt is not None:
+            raise ValueError(f"{self.name} continues conversations only, no prompts of token ids.")
         missing = list(range(request.n))
         if request.n > 1 and "n" not in self._dialect.without:
             async with aclosing(self._answer(request, missing)) as deltas:

@@ -38,6 +38,8 @@ _OPTIONAL = (
     "stream_options",
     "max_tokens",
     "temperature",
+    "presence_penalty",
+    "frequency_penalty",
     "top_logprobs",
     "logprobs",
     "top_p",
@@ -92,6 +94,12 @@ def body(request: Request, dialect: Dialect, n: int, seed: int | None) -> dict[s
         wanted["top_p"] = request.top_p
     if request.top_k:
         wanted["top_k"] = request.top_k
+    if request.presence_penalty:
+        wanted["presence_penalty"] = request.presence_penalty
+    if request.frequency_penalty:
+        wanted["frequency_penalty"] = request.frequency_penalty
+    if request.logit_bias:
+        wanted["logit_bias"] = {str(id): bias for id, bias in request.logit_bias.items()}
     if seed is not None:
         wanted["seed"] = seed
     if n > 1:

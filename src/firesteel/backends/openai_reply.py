@@ -148,6 +148,7 @@ class Choice:
             cached_tokens=usage.cached_tokens,
             completion_tokens=usage.completion_tokens,
             reasoning_tokens=usage.reasoning_tokens,
+            stop_string=self._stops.word,
         )
 
     def _texts(self, said: Mapping[str, Any]) -> Iterator[ParseEvent]:

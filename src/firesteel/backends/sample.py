@@ -1,7 +1,8 @@
 """One sample on its way: ids in, text out, stop strings found.
 
-Stop strings end the visible part of a turn: inside the thought and inside headers they have no effect. The text from
-the stop string on is not given out; the ids are those that were sampled.
+Stop strings end the visible part of a turn: inside the thought and inside headers they have no effect. In a plain
+continuation, which has no turns, they count everywhere. The text from the stop string on is not given out; the ids are
+those that were sampled.
 """
 
 from __future__ import annotations
@@ -15,9 +16,17 @@ from firesteel.format import Tokenizer
 
 
 class Sample:
-    """Turns the ids of sample `index` into deltas."""
+    """Turns the ids of sample `index` into deltas; `plain` is one that continues a prompt of token ids."""
 
-    def __init__(self, index: int, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        index: int,
+        tokenizer: Tokenizer,
+        stop: Sequence[str] = (),
+        *,
+        prompt_tokens: int = 0,
+        plain: bool = False,
+    ) -> None:
         self.index = index
         self.finished = False
         self._tokenizer = tokenizer
@@ -25,13 +34,25 @@ class Sample:
         self._stops = Stops(stop)
         self._message, self._eom = tokenizer.id("<|message|>"), tokenizer.id("<|eom|>")
         self._header = ""  # of the message being written; "to=self" marks a thought
-        self._body = False  # whether stop strings count here
-        self._prompt_tokens = 0
+        self._plain = plain
+        self._body = plain  # whether stop strings count here
+        self._prompt_tokens = prompt_tokens
 
-    def feed(self, ids: Sequence[int], logprobs: Sequence[TokenLogprob] = (), prompt_tokens: int = 0) -> Delta | None:
+    def force(self, ids: Sequence[int], logprobs: Sequence[TokenLogprob] = ()) -> Delta:
+        """What a plain continuation begins with. No stop string ends it."""
+        assert self._plain
+        text = "".join(self._decoder.decode(self._tokenizer.token_bytes(id)) for id in ids)
+        return Delta(
+            index=self.index,
+            text=text,
+            token_ids=tuple(ids),
+            logprobs=tuple(logprobs),
+            prompt_tokens=self._prompt_tokens,
+        )
+
+    def feed(self, ids: Sequence[int], logprobs: Sequence[TokenLogprob] = ()) -> Delta | None:
         """What these ids add, up to a stop string. None where there is nothing to tell."""
         assert not self.finished
-        self._prompt_tokens = prompt_tokens or self._prompt_tokens
         text, used = "", 0
         for id in ids:
             text += self._text(id)
@@ -47,9 +68,10 @@ class Sample:
             logprobs=tuple(logprobs[:used]),
             finish_reason="stop" if self.finished else None,
             prompt_tokens=self._prompt_tokens,
+            stop_string=self._stops.word,
         )
 
-    def end(self, reason: str, prompt_tokens: int = 0, cached_tokens: int = 0) -> Delta:
+    def end(self, reason: str, cached_tokens: int = 0) -> Delta:
         """The last delta, with what was held back."""
         text = self._stops.rest() + self._decoder.decode(b"", final=True)
         self.finished = True
@@ -57,12 +79,14 @@ class Sample:
             index=self.index,
             text=text,
             finish_reason=reason,
-            prompt_tokens=prompt_tokens or self._prompt_tokens,
-            cached_tokens=cached_tokens,
+            prompt_tokens=self._prompt_tokens,
+            cached_tokens=min(cached_tokens, self._prompt_tokens),
         )
 
     def _text(self, id: int) -> str:
-        if id in (self._message, self._eom):
+        if self._plain and id in self._tokenizer.eos_ids:
+            return ""
+        if not self._plain and id in (self._message, self._eom):
             text = self._stops.rest() + self._decoder.decode(b"", final=True) + self._tokenizer.token_bytes(id).decode()
             self._decoder.reset()
             self._body = id == self._message and not self._header.endswith("to=self")

@@ -9,18 +9,22 @@ class Stops:
     """Finds the first of several stop strings; empty ones count for nothing."""
 
     def __init__(self, words: Sequence[str]) -> None:
-        self.found = False
+        self.word = ""  # the one that was found
         self._words = [word for word in words if word]
         self._held = ""  # may be the beginning of one
+
+    @property
+    def found(self) -> bool:
+        return bool(self.word)
 
     def feed(self, text: str) -> str:
         """What more stands before any of them for certain."""
         text = self._held + text
         self._held = ""
-        places = [place for word in self._words if (place := text.find(word)) >= 0]
+        places = [(place, word) for word in self._words if (place := text.find(word)) >= 0]
         if places:
-            self.found = True
-            return text[: min(places)]
+            place, self.word = min(places)
+            return text[:place]
         keep = max((n for word in self._words for n in range(1, len(word)) if text.endswith(word[:n])), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from firesteel.engine.grammar import Guide, Mask
 from firesteel.engine.prompt import Prompt
-from firesteel.engine.sampling import Controls, Sampling, random_numbers, sample
+from firesteel.engine.sampling import Controls, Sampling, adjust, random_numbers, sample
 from firesteel.engine.thought import ThoughtBudget
 from firesteel.format import Tokenizer
 from firesteel.model import Cache, Decoder, Muse
@@ -37,8 +37,8 @@ _CHUNK = 1024  # prompt tokens read in one pass
 class Rollout:
     """One sample, growing by one token a step.
 
-    `forced` marks tokens that the thinking budget wrote, not the model. `top` holds (token id, log-probability), best
-    first, as many as were asked for. `finish_reason`: "stop", "length" or "cancelled".
+    `forced` marks tokens that the caller or the thinking budget wrote, not the model. `top` holds (token id,
+    log-probability), best first, as many as were asked for. `finish_reason`: "stop", "length" or "cancelled".
     """
 
     index: int
@@ -77,7 +77,13 @@ class _Row:
     numbers: Iterator[float]
     budget: ThoughtBudget | None
     mask: Mask | None
-    pending: deque[int] = field(default_factory=deque)
+    pending: deque[int]
+
+    @property
+    def adjusted(self) -> bool:
+        """Whether a bias or a penalty changes its logits."""
+        sampling = self.job.sampling
+        return bool(sampling.logit_bias or sampling.presence_penalty or sampling.frequency_penalty)
 
 
 class Engine:
@@ -119,8 +125,8 @@ class Engine:
             raise ValueError(f"{n} samples were asked for.")
         if not prompt.ids:
             raise ValueError("An empty prompt cannot be continued.")
-        if len(prompt.ids) >= self.context:
-            raise ValueError(f"The prompt of {len(prompt.ids)} tokens leaves no room in a context of {self.context}.")
+        if (length := len(prompt.ids) + len(sampling.forced)) >= self.context:
+            raise ValueError(f"The prompt of {length} tokens leaves no room in a context of {self.context}.")
         if sampling.thinking_budget is not None and self.tokenizer is None:
             raise ValueError("A thinking budget needs an engine with a tokenizer.")
         mask = None if sampling.grammar is None else self._mask(sampling.grammar)
@@ -149,9 +155,11 @@ class Engine:
         self._advance(torch.cat(logits))
         grown = [(row.job, row.rollout) for row in self._rows]
         for job, rollout in grown:
-            if rollout.token_ids[-1] in job.stop_ids:
+            forced = len(job.sampling.forced)
+            most = min(forced + job.sampling.max_tokens, self.context - len(job.prompt.ids))
+            if rollout.token_ids[-1] in job.stop_ids and len(rollout.token_ids) > forced:
                 self._finish(rollout, "stop")
-            elif len(rollout.token_ids) >= min(job.sampling.max_tokens, self.context - len(job.prompt.ids)):
+            elif len(rollout.token_ids) >= most:
                 self._finish(rollout, "length")
         return grown
 
@@ -179,7 +187,8 @@ class Engine:
         if job.sampling.thinking_budget is not None:
             assert self.tokenizer is not None
             budget = ThoughtBudget(self.tokenizer, job.sampling.thinking_budget, job.sampling.after_thought)
-        return _Row(job, rollout, numbers, budget, job.mask.copy() if job.mask else None)
+        mask = job.mask.copy() if job.mask else None
+        return _Row(job, rollout, numbers, budget, mask, deque(job.sampling.forced))
 
     def _mask(self, grammar: str) -> Mask:
         if self.tokenizer is None:
@@ -235,8 +244,12 @@ class Engine:
             self._controls = Controls(settings, logits.shape[-1], logits.device)
         allowed = logits
         for at, row in enumerate(self._rows):
-            if row.mask is not None and not row.pending:
-                allowed = logits.clone() if allowed is logits else allowed
+            if row.pending or not (row.mask is not None or row.adjusted):
+                continue
+            allowed = logits.clone() if allowed is logits else allowed
+            if row.adjusted:
+                adjust(allowed[at], row.job.sampling, row.rollout.token_ids[len(row.job.sampling.forced) :])
+            if row.mask is not None:
                 row.mask.apply(allowed[at])
         chosen = sample(allowed, self._controls, [next(row.numbers) for row in self._rows])
         for at, row in enumerate(self._rows):

@@ -1,14 +1,15 @@
 """From logits to tokens, all rows at once, each by its own settings and its own random numbers.
 
-Shapes: b rows, V vocabulary. The order is temperature, top-k, top-p, as in `firesteel.backends.gguf`.
+Shapes: b rows, V vocabulary. The order is biases, penalties, temperature, top-k, top-p, as in `firesteel.backends`.
 A row draws one number in [0, 1) a token from a generator of its own and takes the token at that place of its cumulated
 distribution, in the order of the vocabulary: what else runs beside it does not change its tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -23,7 +24,9 @@ class Sampling:
     `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 leave the distribution whole. Sample i of a prompt draws with
     seed + i; None takes a random seed. `stop_ids` end a sample and belong to it; None: the engine's own. `top` is the
     number of alternatives to tell beside each token. `thinking_budget` closes the thought after that many tokens with
-    `after_thought`. `grammar` (GBNF) masks every token of the turn.
+    `after_thought`. `grammar` (GBNF) masks every token of the turn. `forced` tokens come first; they cannot end a
+    sample, and `max_tokens` counts those behind them, which may then be none. `logit_bias` is added by token id (-100
+    bans), `presence_penalty` and `frequency_penalty` are taken off for what was generated already, once and each time.
     """
 
     max_tokens: int = 1024
@@ -36,9 +39,13 @@ class Sampling:
     thinking_budget: int | None = None
     after_thought: str = "<|eom|><|start|>assistant to=user<|message|>"
     grammar: str | None = None
+    forced: Sequence[int] = ()
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 1:
+        if self.max_tokens < (0 if self.forced else 1):
             raise ValueError(f"max_tokens is {self.max_tokens}, but at least one token must be generated.")
         if not 0 <= self.temperature < float("inf"):
             raise ValueError(f"The temperature {self.temperature} must be zero or a positive number.")
@@ -46,6 +53,16 @@ class Sampling:
             raise ValueError(f"top_p is {self.top_p}, but must be above 0 and at most 1.")
         if self.top_k < 0 or self.top < 0:
             raise ValueError("top_k and the number of alternatives cannot be negative.")
+
+
+def adjust(logits: Tensor, sampling: Sampling, generated: Sequence[int]) -> None:
+    """Biases and penalties of one row, logits (V,), in place."""
+    change = {id: bias if bias > -100 else float("-inf") for id, bias in sampling.logit_bias.items()}
+    if sampling.presence_penalty or sampling.frequency_penalty:
+        for id, count in Counter(generated).items():
+            change[id] = change.get(id, 0.0) - sampling.presence_penalty - count * sampling.frequency_penalty
+    if change:
+        logits[list(change)] += torch.tensor(list(change.values()), device=logits.device)
 
 
 def random_numbers(seed: int) -> Iterator[float]:

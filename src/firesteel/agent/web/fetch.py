@@ -1,4 +1,4 @@
-"""Fetches one public page: httpcore over the guarded door, without cookies, proxies, credentials or a cache.
+"""Fetches one public page or picture: httpcore over the guarded door, without cookies, proxies, credentials or a cache.
 
 httpcore is what httpx connects with; used directly it takes the door as its network backend, a public interface, and
 brings none of a client's conveniences that would have to be switched off. Unpacking is done here, so that a
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpcore
@@ -42,8 +43,9 @@ class Download:
 class Fetcher:
     """Opens public http and https addresses on the ports 80 and 443.
 
-    `seconds` bounds a whole fetch with its redirects; `most_bytes` bounds a body, packed and unpacked. `resolve` and
-    `network` stand for the system's resolver and sockets; whatever they are, every address is checked between them.
+    `seconds` bounds a whole fetch with its redirects; `most_bytes` bounds a body, packed and unpacked; `accept` are the
+    media types that are let in. `resolve` and `network` stand for the system's resolver and sockets; whatever they are,
+    every address is checked between them.
     """
 
     def __init__(
@@ -51,10 +53,11 @@ class Fetcher:
         *,
         seconds: float = 10.0,
         most_bytes: int = 10_000_000,
+        accept: Sequence[str] = READABLE,
         resolve: Resolve = system_resolve,
         network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
-        self._seconds, self._most_bytes = seconds, most_bytes
+        self._seconds, self._most_bytes, self._accept = seconds, most_bytes, tuple(accept)
         self._backend = GuardedBackend(resolve, network or httpcore.AnyIOBackend())
         self._tls: ssl.SSLContext | None = None  # made when first needed: it reads a long list of authorities
 
@@ -81,7 +84,7 @@ class Fetcher:
         headers: dict[bytes | str, bytes | str] = {
             "Host": url.netloc.decode("ascii"),
             "User-Agent": "Mozilla/5.0 (compatible; Firesteel)",
-            "Accept": ", ".join(READABLE),
+            "Accept": ", ".join(self._accept),
             "Accept-Encoding": "gzip",
         }
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
@@ -96,10 +99,8 @@ class Fetcher:
                 raise ValueError(f"{url.host} answered with the status {response.status}.")
             media_type, _, parameters = answered.get("content-type", "").partition(";")
             media_type = media_type.strip().lower()
-            if media_type not in READABLE:
-                raise ValueError(
-                    f"{url} is of the type {media_type[:60] or 'unknown'!r}, which cannot be read as a page."
-                )
+            if media_type not in self._accept:
+                raise ValueError(f"{url} is of the type {media_type[:60] or 'unknown'!r}, which is not read here.")
             _, _, charset = parameters.partition("charset=")
             data = await self._body(response, answered.get("content-encoding", "identity").strip().lower())
             return Download(str(url), media_type, charset.partition(";")[0].strip(" \"'").lower(), data)
@@ -116,7 +117,7 @@ class Fetcher:
             except zlib.error as error:
                 raise ValueError("The server's packed answer is damaged.") from error
             if max(received, len(data)) > self._most_bytes:
-                raise ValueError(f"The page is larger than {self._most_bytes / 1e6:g} MB.")
+                raise ValueError(f"It is larger than {self._most_bytes / 1e6:g} MB.")
         if unpack and not unpack.eof:
             raise ValueError("The server's packed answer is cut off.")
         return bytes(data)
