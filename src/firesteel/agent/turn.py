@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from firesteel.backends import Backend, Request
+from firesteel.backends.base import BackendFailed
 from firesteel.format import Message, Parse, ParseEvent, StreamParser, Tokenizer
 
 _END_OF_MESSAGE = "<|eom|>"
@@ -37,8 +38,9 @@ class Turn:
         self._tokens_at: list[tuple[int, int]] = []  # (characters, tokens) so far
 
     async def run(self, backend: Backend, request: Request) -> None:
-        """Follows the one sample of `request`. Raises ValueError when the backend refuses it or fails on the way."""
+        """Follows the one sample of `request`. Raises ValueError when the backend refuses it, BackendFailed when it fails."""
         self._parser = StreamParser(request.tools)
+        failure = ""
         said = Said(backend.tokenizer) if backend.tokenizer is not None else None
         async with aclosing(backend.stream(request)) as deltas:
             async for delta in deltas:
@@ -63,12 +65,13 @@ class Turn:
                     )
                 for event in [*self._parser.feed(delta.text), *self._parser.take(delta.events)]:
                     self._show(event)
+                    failure = event.text if event.kind == "error" else failure
                     if event.kind == "tool_call" and not request.parallel_calls:
                         self.finish_reason, self._one_call = "stop", True
                         self.prompt_tokens = self.prompt_tokens or delta.prompt_tokens
                         return
         if self.finish_reason not in ("stop", "length"):
-            raise ValueError(f"{backend.name} failed in the middle of its answer.")
+            raise BackendFailed(failure or f"{backend.name} failed in the middle of its answer.")
 
     def close(self) -> Parse:
         """Shows what the end settles; returns all that was said."""

@@ -13,6 +13,10 @@ from typing import Any, Protocol
 from firesteel.format import Message, Parse, ParseEvent, StreamParser, Tokenizer
 
 
+class BackendFailed(ValueError):
+    """The model could not answer, now or to the end; the request was not to blame."""
+
+
 class ContextExceeded(ValueError):
     """The prompt alone is longer than a sequence may be: `tokens` of it, where `limit` fit."""
 

@@ -23,7 +23,7 @@ from firesteel.agent.schedule import Joined
 from firesteel.agent.toolbox import toolbox
 from firesteel.agent.tools import Tool
 from firesteel.backends import Backend
-from firesteel.backends.base import ContextExceeded
+from firesteel.backends.base import BackendFailed, ContextExceeded
 from firesteel.backends.resolve import PACKAGED
 from firesteel.format import Trace, image_tokens
 from firesteel.server.access import Access
@@ -272,5 +272,7 @@ def _winner(event: Event) -> list[Event]:
 
 
 def _failure(error: ValueError, begun: bool) -> ApiError:
-    """A model that fails after its first words failed by itself; before them, the request was not to be served."""
-    return ApiError(502, str(error), code="backend_failed") if begun else invalid(str(error))
+    """What a backend complains of before its first words is the request, unless it says that it failed itself."""
+    if begun or isinstance(error, BackendFailed):
+        return ApiError(502, str(error), code="backend_failed")
+    return invalid(str(error))
