@@ -30,13 +30,13 @@ from starlette.routing import BaseRoute, Route
 
 from firesteel.backends import Delta
 from firesteel.backends import Request as Continuation
-from firesteel.backends.base import TokenLogprob
+from firesteel.backends.base import BackendFailed, TokenLogprob
 from firesteel.format import Tokenizer
 from firesteel.server.ask import Caller, Usage
 from firesteel.server.chat.body import StreamOptions
 from firesteel.server.chat.reply import usage_of
 from firesteel.server.chat.routes import failed
-from firesteel.server.errors import ApiError, invalid
+from firesteel.server.errors import invalid
 from firesteel.server.http import EventStream, answer_json, body_of, caller_of, connected, event, service_of
 from firesteel.server.merge import merged
 from firesteel.server.reading import Loose
@@ -140,7 +140,7 @@ async def choices(
     n, reasons = body.n or 1, {}
     # Whoever may continue any text may think in it.
     async with work(service, caller, body.model, "thinking", len(requests) * n, (), usage, "prompt") as job:
-        until = asyncio.get_running_loop().time() + service.settings.seconds
+        until = asyncio.get_running_loop().time() + min(service.settings.seconds, job.left)
         streams = [_continued(service, body, each, at * n, usage, until) for at, each in enumerate(requests)]
         async with aclosing(merged(streams)) as pieces:
             async for piece in pieces:
@@ -167,8 +167,7 @@ async def _continued(
             except TimeoutError:
                 break
             if delta.finish_reason == "error":
-                message = f"{service.backend.name} failed in the middle of its answer."
-                raise ApiError(502, message, code="backend_failed")
+                raise BackendFailed(f"{service.backend.name} failed in the middle of its answer.")
             if not begun:  # what is refused is refused before anything is said
                 for piece in opening:
                     yield piece

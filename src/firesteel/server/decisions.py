@@ -1,7 +1,14 @@
 """`POST /v1/decisions`: questions about an input, answered by probabilities and no text (OpenAI's `client.decisions`).
 
-- Each question is one prompt: the conversation, then a message with the question and its options in words, at
-  strength 0. The probability of an option is that of saying exactly it and nothing more, against the other options.
+- Each question is one prompt: the conversation, the options in words as a developer's message, the question as the
+  user's, at strength 0. The probability of an option is that of saying exactly it and nothing more, against the other
+  options. In this order kindling reads a question as it learned to: with the options behind it, it was right 33 times
+  in 100 on three families of tasks where 28 are chance, with the options before it 60 times.
+- Probabilities are flattened by a temperature (Guo et al. 2017, arXiv:1706.04599). Those of kindling were fitted on
+  five families of text tasks and tested on other seeds (`bench/decisions.py`, 119 questions each): the expected
+  calibration error of choices falls from 0.24 to 0.10 at an accuracy of 0.64. Of statements it knows nothing (AUC
+  0.48), so predicates come out near one half, with an error of 0.01 instead of 0.49. Scores take the temperature of
+  choices. Other models are left as they are, as nothing was measured.
 - A predicate is the choice between yes and no. A score is the mean of its levels, which are counted from 0.
 - `confidence` is 1 less the entropy of the distribution over that of an even one: 0 knows nothing, 1 is sure.
 - Pictures are refused: words are scored behind token ids, and a picture has none.
@@ -25,7 +32,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from firesteel.backends import Request as Continuation
-from firesteel.backends.base import Backend, complete
+from firesteel.backends.base import Backend, BackendFailed, complete
 from firesteel.format import STRENGTHS, Message, ToolCall, render
 from firesteel.server.ask import Caller, Usage
 from firesteel.server.errors import invalid
@@ -36,7 +43,7 @@ from firesteel.server.service import Service, work
 from firesteel.server.tokens import tokenizer_of
 
 _AT_ONCE = 4  # questions of one request
-_TEMPERATURES = {"kindling": 1.0}
+_TEMPERATURES = {("kindling", "choice"): 3.45, ("kindling", "score"): 3.45, ("kindling", "predicate"): 275.0}
 
 
 class ContentPart(Loose):
@@ -160,6 +167,7 @@ def text_of(content: Content, param: str) -> str:
 class Asked:
     """How to answer, a question in words, and the words that answer it."""
 
+    kind: str
     how: str
     text: str
     options: Sequence[str]
@@ -169,7 +177,7 @@ def asked_of(question: Question, where: str) -> Asked:
     """Raises ApiError for a question without answers to choose from."""
     instructions = text_of(question.instructions, f"{where}.instructions")
     if question.type == "predicate":
-        return Asked("Is what follows true? Answer yes or no.", instructions, ("yes", "no"))
+        return Asked(question.type, "Is what follows true? Answer yes or no.", instructions, ("yes", "no"))
     if question.type == "choice":
         param, ask = f"{where}.choices", "Answer with one of:"
         values = [option.value for option in question.choices or ()]
@@ -186,7 +194,7 @@ def asked_of(question: Question, where: str) -> Asked:
     if len(set(words)) < len(words) or not all(words):
         raise invalid("Options must differ, and none may be empty.", param)
     described = [f"{word}: {meaning}" for word, meaning in zip(words, meant, strict=True) if meaning]
-    return Asked("\n".join([f"{ask} {', '.join(words)}.", *described]), instructions, words)
+    return Asked(question.type, "\n".join([f"{ask} {', '.join(words)}.", *described]), instructions, words)
 
 
 def _word(value: bool) -> str:
@@ -206,16 +214,17 @@ async def decide(
             yield at, await probabilities(service.backend, conversation, asked[at], usage)
 
     async with work(service, caller, model, "instant", at_once, (), usage, "input") as job:
+        seconds = min(service.settings.seconds, job.left)
         try:
             async with (
-                asyncio.timeout(service.settings.seconds),
+                asyncio.timeout(seconds),
                 aclosing(merged([judged(at) for at in range(len(asked))])) as answers,
             ):
                 async for at, answer in answers:
                     job.piece()
                     found[at] = answer
         except TimeoutError as error:
-            message = f"{len(asked) - len(found)} questions are left after {service.settings.seconds:g} seconds."
+            message = f"{len(asked) - len(found)} questions are left after {seconds:.3g} seconds."
             raise invalid(message, "questions", "deadline_exceeded") from error
         job.outcome = "stop"
     return [found[at] for at in range(len(asked))]
@@ -228,12 +237,12 @@ async def probabilities(backend: Backend, conversation: Sequence[Message], asked
     messages = [*conversation, Message("developer", asked.how), Message("user", asked.text)]
     rendered = await asyncio.to_thread(render, messages, (), STRENGTHS["none"], tokenizer)
     prompt = [*rendered.ids, *tokenizer.encode(" to=user"), tokenizer.id("<|message|>")]
-    logprobs, temperature = [], _TEMPERATURES.get(backend.name, 1.0)
+    logprobs, temperature = [], _TEMPERATURES.get((backend.name, asked.kind), 1.0)
     for option in asked.options:  # one after the other, so that each finds the prompt in the cache
         words = [*tokenizer.encode(option), tokenizer.id("<|eot|>")]
         [said] = await complete(backend, Continuation(prompt=prompt, forced=words, max_tokens=0, logprobs=0))
         if len(said.logprobs) != len(words):
-            raise ValueError(f"{backend.name} ended before everything was scored.")
+            raise BackendFailed(f"{backend.name} ended before everything was scored.")
         logprobs.append(sum(token.logprob for token in said.logprobs) / temperature)
         if len(logprobs) == 1:
             usage.prompt_tokens += len(prompt)
