@@ -69,6 +69,12 @@ def test_stop_strings_count_in_the_answer_only(tokenizer, step):
     assert tokenizer.decode(ids).endswith("go st stop")
 
 
+def test_no_stop_string_is_found_in_the_end_of_a_turn(tokenizer):
+    text = " to=user<|message|>17<|eot|>"
+    found = deltas(tokenizer, text, ["eot", "<|", "e"])
+    assert text_of(found) == text and not any(delta.stop_string for delta in found)
+
+
 def test_what_only_began_like_a_stop_string_is_given_out_at_the_end(tokenizer):
     text = " to=user<|message|>the quick brown"
     found = deltas(tokenizer, text, ["brown fox"])

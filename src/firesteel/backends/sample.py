@@ -32,7 +32,8 @@ class Sample:
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stops = Stops(stop)
-        self._message, self._eom = tokenizer.id("<|message|>"), tokenizer.id("<|eom|>")
+        self._message = tokenizer.id("<|message|>")
+        self._marks = {self._message, tokenizer.id("<|eom|>"), *tokenizer.eos_ids}  # no stop string is found in these
         self._header = ""  # of the message being written; "to=self" marks a thought
         self._plain = plain
         self._body = plain  # whether stop strings count here
@@ -86,7 +87,7 @@ class Sample:
     def _text(self, id: int) -> str:
         if self._plain and id in self._tokenizer.eos_ids:
             return ""
-        if not self._plain and id in (self._message, self._eom):
+        if not self._plain and id in self._marks:
             text = self._stops.rest() + self._decoder.decode(b"", final=True) + self._tokenizer.token_bytes(id).decode()
             self._decoder.reset()
             self._body = id == self._message and not self._header.endswith("to=self")

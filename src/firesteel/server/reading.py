@@ -74,6 +74,8 @@ def mind_of(
     if "temperature" not in given and mode != "contemplating":
         # A small model answers best greedily, but several answers should differ.
         given["temperature"] = (0.0 if n == 1 else 1.0) if settings.temperature is None else settings.temperature
+    if not _well_formed(given.get("json_schema", {})):
+        raise invalid("The schema of the answer is no JSON schema.", code="invalid_schema")
     if "logprobs" in given and service.backend.tokenizer is None:
         raise invalid(f"{service.names.name} gives no log-probabilities here.", "logprobs")
     return Mind(
@@ -115,9 +117,34 @@ def tools_of(service: Service, kinds: Sequence[str], extras: Extras | None) -> t
 
 
 def function_tool(name: str, description: str | None, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The schema of a caller's tool, in the one form that everything beneath takes."""
-    function = {"name": name, "description": description or "", "parameters": dict(parameters or {"type": "object"})}
-    return {"type": "function", "function": function}
+    """The schema of a caller's tool, in the one form that everything beneath takes.
+
+    Raises ApiError for parameters that are no JSON schema; a keyword that is null (as Go writes empty lists) is none.
+    """
+    schema = {key: value for key, value in (parameters or {}).items() if value is not None} or {"type": "object"}
+    if not _well_formed(schema):
+        raise invalid(f"The parameters of the tool {name!r} are no JSON schema.", "tools", "invalid_schema")
+    return {"type": "function", "function": {"name": name, "description": description or "", "parameters": schema}}
+
+
+def _well_formed(schema: Any, depth: int = 0) -> bool:
+    """Whether the keywords that are read beneath have their form, at every level."""
+    if isinstance(schema, bool):
+        return True
+    if not isinstance(schema, Mapping) or depth > 100:
+        return False
+    types, properties = schema.get("type", []), schema.get("properties", {})
+    required, choices, *unions = (schema.get(key, []) for key in ("required", "enum", "anyOf", "oneOf", "allOf"))
+    words = [types] if isinstance(types, str) else types
+    if not all(isinstance(each, list) for each in (words, required, choices, *unions)):
+        return False
+    if not isinstance(properties, Mapping) or not isinstance(schema.get("$ref", ""), str):
+        return False
+    beneath = [*properties.values(), *(option for options in unions for option in options)]
+    beneath += [schema[key] for key in ("items", "additionalProperties") if key in schema]
+    return all(isinstance(word, str) for word in (*words, *required)) and all(
+        _well_formed(each, depth + 1) for each in beneath
+    )
 
 
 class Pictures:

@@ -65,6 +65,36 @@ def test_parallel_calls_can_be_switched_off():
     )
 
 
+BAD_SCHEMAS = [
+    {"type": True},
+    {"type": ["string", 3]},
+    {"properties": ["a"]},
+    {"required": "a"},
+    {"required": [{}]},
+    {"anyOf": [3]},
+    {"properties": {"a": {"items": "string"}}},
+    {"$ref": 3},
+]
+
+
+@pytest.mark.parametrize("schema", BAD_SCHEMAS)
+def test_what_is_no_json_schema_is_refused(schema):
+    assert "no JSON schema" in refused(tools=[ADD | {"input_schema": schema}])
+    assert "no JSON schema" in refused(output_config={"format": {"type": "json_schema", "schema": schema}})
+
+
+def test_keywords_that_are_null_count_as_none():
+    schema = {"type": "object", "properties": None, "required": None}
+    (tool,) = asked(tools=[ADD | {"input_schema": schema}]).tools
+    assert tool["function"]["parameters"] == {"type": "object"}
+
+
+def test_threads_are_refused_so_that_clients_go_on_without():
+    answer = post(says("hi"), thread={"type": "create"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["details"] == {"error_code": "thread_unsupported_request"}
+
+
 def test_unknown_fields_and_tools_are_left_alone():
     request = asked(
         metadata={"user_id": "u"},

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
@@ -57,32 +57,31 @@ class Other(Loose):
     type: str
 
 
-def _kind(block: Any) -> str:
-    """The name of the class of a block: its type in camel case, or Other."""
-    type = block.get("type") if isinstance(block, dict) else None
-    name = type.title().replace("_", "") if isinstance(type, str) else ""
-    return (
-        name if name in ("Text", "Image", "Document", "SearchResult", "Thinking", "ToolUse", "ToolResult") else "Other"
-    )
+_SIMPLE = {"text": "Text", "image": "Image"}
+_SHOWN = _SIMPLE | {"document": "Document", "search_result": "SearchResult"}
+_BLOCKS = _SHOWN | {"thinking": "Thinking", "tool_use": "ToolUse", "tool_result": "ToolResult"}
+
+
+def _one_of(names: Mapping[str, str]) -> Discriminator:
+    """Chooses a block's class by its type. The tags begin with capitals, which keeps them out of errors' paths."""
+
+    def name(block: Any) -> str:
+        type = block.get("type") if isinstance(block, dict) else None
+        return names.get(type, "Other") if isinstance(type, str) else "Other"
+
+    return Discriminator(name)
 
 
 def _listed(content: Any) -> Any:
     """Content is a list of blocks; a string is short for one of text."""
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    if content is None:
+        return []
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _simple(block: Any) -> str:
-    return kind if (kind := _kind(block)) in ("Text", "Image") else "Other"
-
-
-def _shown(block: Any) -> str:
-    return kind if (kind := _kind(block)) in ("Text", "Image", "Document", "SearchResult") else "Other"
-
-
-# Errors name fields and positions; the capital letters keep these tags out of them.
 Simple = Annotated[
     Annotated[Text, Tag("Text")] | Annotated[Image, Tag("Image")] | Annotated[Other, Tag("Other")],
-    Discriminator(_simple),
+    _one_of(_SIMPLE),
 ]
 
 
@@ -111,7 +110,7 @@ Shown = Annotated[
     | Annotated[Document, Tag("Document")]
     | Annotated[SearchResult, Tag("SearchResult")]
     | Annotated[Other, Tag("Other")],
-    Discriminator(_shown),
+    _one_of(_SHOWN),
 ]
 
 
@@ -130,7 +129,7 @@ Block = Annotated[
     | Annotated[ToolUse, Tag("ToolUse")]
     | Annotated[ToolResult, Tag("ToolResult")]
     | Annotated[Other, Tag("Other")],
-    Discriminator(_kind),
+    _one_of(_BLOCKS),
 ]
 Content = Annotated[list[Block], BeforeValidator(_listed)]
 
@@ -176,8 +175,7 @@ class Reader:
                 else:
                     asked.append((block, param))
             if asked or not message.content:
-                parts = [await self._part(*each) for each in asked]
-                messages.append(Message(message.role, _spaced([part for some in parts for part in some])))
+                messages.append(Message(message.role, _spaced([await self._part(*each) for each in asked])))
         if waiting:
             raise _unanswered(waiting, f"messages.{len(given) - 1}")
         if given[-1].role == "assistant":
@@ -185,8 +183,7 @@ class Reader:
         return messages
 
     async def _parts(self, blocks: Sequence[Any], where: str) -> list[Part]:
-        parts = [await self._part(block, f"{where}.content.{place}") for place, block in enumerate(blocks)]
-        return _spaced([part for some in parts for part in some])
+        return _spaced([await self._part(block, f"{where}.content.{place}") for place, block in enumerate(blocks)])
 
     async def _part(self, block: Any, where: str) -> list[Part]:
         match block:
@@ -260,10 +257,10 @@ def _said(blocks: Sequence[Any]) -> Message:
     )
 
 
-def _spaced(parts: Sequence[Part]) -> list[Part]:
-    """With blank lines between neighbouring texts."""
+def _spaced(blocks: Sequence[Sequence[Part]]) -> list[Part]:
+    """The parts of all blocks, with blank lines between neighbouring texts."""
     spaced: list[Part] = []
-    for part in parts:
+    for part in (part for parts in blocks for part in parts):
         if spaced and part.image is None and spaced[-1].image is None:
             part = Part(text=f"\n\n{part.text}")
         spaced.append(part)

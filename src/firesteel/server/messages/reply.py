@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -24,6 +25,7 @@ from firesteel.server.messages.thoughts import Display, sign
 from firesteel.server.service import Answer, Service
 
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "limit": "max_tokens", "tool_calls": "tool_use"}
+_NO_END = {"stop_reason": None, "stop_sequence": None, "stop_details": None, "container": None}
 _TEXT = {"type": "text", "text": "", "citations": None}
 _SAID = ("reasoning", "commentary", "content", "tool_call", "message", "tokens", "done")
 
@@ -43,8 +45,9 @@ def _head(answer: Answer, id: str) -> dict[str, Any]:
 
 def _end(answer: Answer, stop: str) -> dict[str, Any]:
     """Why the answer ended; `stop` is the stop sequence that was found."""
-    reason = "stop_sequence" if stop else _REASONS.get(answer.reasons[0], "end_turn")
-    return {"stop_reason": reason, "stop_sequence": stop or None, "stop_details": None, "container": None}
+    reason = _REASONS.get(answer.reasons[0], "end_turn")
+    found = stop if reason == "end_turn" else ""
+    return _NO_END | ({"stop_reason": "stop_sequence", "stop_sequence": found} if found else {"stop_reason": reason})
 
 
 def _stop_of(event: Event, before: str) -> str:
@@ -70,7 +73,9 @@ def _theirs(answer: Answer) -> set[str]:
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
-    return {"type": "tool_use", "id": call.id, "name": call.name, "input": {}, "caller": {"type": "direct"}}
+    """Its id is new: clients keep the calls of all their conversations and agents apart by it."""
+    id = f"toolu_{secrets.token_hex(12)}"
+    return {"type": "tool_use", "id": id, "name": call.name, "input": {}, "caller": {"type": "direct"}}
 
 
 def usage_of(answer: Answer) -> dict[str, Any]:
@@ -107,8 +112,7 @@ async def stream(service: Service, answer: Answer, id: str, display: Display) ->
             if not begun:
                 begun = True
                 usage = _usage(Usage(prompt_tokens=await tokens_of(service, replace(answer.ask, tools=()))))
-                none = {"stop_reason": None, "stop_sequence": None, "stop_details": None, "container": None}
-                yield _told("message_start", message=_head(answer, id) | {"content": [], "usage": usage} | none)
+                yield _told("message_start", message=_head(answer, id) | {"content": [], "usage": usage} | _NO_END)
                 yield PING
             stop = _stop_of(event, stop)
             if event.agent or event.kind not in _SAID:
