@@ -23,7 +23,9 @@ async def application(backend, **settings):
     """(application, service) on a fresh store."""
     with tempfile.TemporaryDirectory() as folder:
         store = await Store.open(f"sqlite:///{folder}/store.sqlite")
-        service = Service.of(Settings(**{"data": Path(folder), "log_requests": False} | settings), backend, store, "kindling")
+        service = Service.of(
+            Settings(**{"data": Path(folder), "log_requests": False} | settings), backend, store, "kindling"
+        )
         try:
             yield create_app(service), service
         finally:

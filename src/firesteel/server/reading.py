@@ -36,9 +36,9 @@ class Extras(Loose):
     """What the protocols have no words for."""
 
     mode: Literal["instant", "thinking", "contemplating"] | None = None
-    agents: int | None = Field(None, ge=1)
-    rounds: int | None = Field(None, ge=0, le=4)
-    seconds: float | None = Field(None, gt=0)
+    agents: int | None = Field(default=None, ge=1)
+    rounds: int | None = Field(default=None, ge=0, le=4)
+    seconds: float | None = Field(default=None, gt=0)
     tools: list[str] = []
 
 

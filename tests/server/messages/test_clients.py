@@ -1,17 +1,11 @@
-"""Other makers' clients: the conformance suite with the packaged model, and the Python SDK with a scripted one."""
-
-import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
+"""Anthropic's Python SDK, against a real server whose model is scripted."""
 
 import anthropic
 import pytest
 
 from tests.agent.scripted import Scripted, calls, says
 from tests.server.messages.posting import ADD, THINK
-from tests.server.serving import kindling, live
+from tests.server.serving import live
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -31,36 +25,6 @@ def asking():
     yield ask
     for server in servers:
         server.__exit__(None, None, None)
-
-
-class Obliging(Scripted):
-    """Calls a tool where there is one, thinks, and answers."""
-
-    async def stream(self, request):
-        self.lines = [calls(("get_weather", {"location": "Paris"})) if request.tools else says("One.", thought="Hm.")]
-        async for delta in super().stream(request):
-            yield delta
-
-
-def conformance(backend, *options):
-    """What the suite found: status by test."""
-    with live(backend=backend, aliases=("claude-sonnet-4-x",)) as (url, _):
-        suite = shutil.which("llm-comply", path=Path(sys.executable).parent)
-        where = ["--format", "anthropic", "-u", f"{url}/v1", "-k", "x", "-m", "claude-sonnet-4-x", "--timeout", "300"]
-        how = ["--auth-header", "x-api-key", "--no-bearer", "-H", "anthropic-version:2023-06-01", "--json", *options]
-        done = subprocess.run([suite, *where, *how], capture_output=True, text=True, timeout=900)
-    return {test["id"]: (test["status"], test.get("errors")) for test in json.loads(done.stdout)["results"]}
-
-
-def test_the_conformance_suite_passes_with_nothing_skipped():
-    found = conformance(Obliging)
-    assert len(found) == 9 and set(found.values()) == {("passed", None)}, found
-
-
-def test_the_packaged_model_passes_it_where_it_need_not_call():  # which takes a better one
-    names = ["basic-response", "streaming-response", "image-input", "thinking-display"]
-    found = conformance(kindling, "-f", ",".join(f"anth-{name}" for name in names))
-    assert len(found) == 4 and set(found.values()) == {("passed", None)}, found
 
 
 def test_create(asking):

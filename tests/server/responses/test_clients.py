@@ -1,10 +1,6 @@
-"""Other people's clients of responses, and a conformance suite, against a real server."""
+"""Other people's clients of responses, against a real server."""
 
 import asyncio
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import openai
 import pytest
@@ -12,64 +8,11 @@ from agents import Agent, ModelSettings, OpenAIResponsesModel, RunConfig, Runner
 from pydantic import BaseModel
 
 from tests.agent.scripted import Scripted, calls, says
-from tests.server.serving import kindling, live
-
-COMPLY = str(Path(sys.executable).parent / "llm-comply")
+from tests.server.serving import live
 
 
 class Sum(BaseModel):
     total: int
-
-
-class Obliging(Scripted):
-    """Calls a tool that is demanded; says something otherwise, after a thought if it should think."""
-
-    async def stream(self, request):
-        thought = "let me see" if request.strength > 1 else ""
-        call = calls(("get_weather", {"location": "San Francisco"}))
-        self.lines = [call if request.tool_choice == "required" else says("Hello to you.", thought)]
-        async for delta in super().stream(request):
-            yield delta
-
-
-def conformance(backend, model, *arguments, **settings):
-    """(tests passed, failures) of the suite."""
-    with live(backend=backend, aliases=("gpt-5-x",), **settings) as (url, _):
-        command = [
-            COMPLY,
-            "--format",
-            "open-responses",
-            "-u",
-            f"{url}/v1",
-            "-k",
-            "x",
-            "-m",
-            model,
-            "--json",
-            *arguments,
-        ]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    results = json.loads(told.stdout)["results"]
-    return sum(result["status"] == "passed" for result in results), [
-        (result["id"], result["errors"]) for result in results if result["status"] != "passed"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("dialect", "model"),
-    # The suite does not know response.reasoning_summary_text.*, though its copy of the specification does: there the
-    # model must not think.
-    [("open-responses", "gpt-5-x"), ("summary", "gpt-5-x-instant")],
-)
-def test_the_conformance_suite_passes(dialect, model):
-    assert conformance(Obliging(), model, raw_reasoning=dialect) == (13, [])
-
-
-def test_kindling_passes_the_conformance_suite_as_far_as_it_can_call_tools():
-    """A demanded call holds free text here, which so small a model may never end."""
-    ids = ["basic-response", "streaming-response", "image-input", "compact-response", "reasoning-summary"]
-    filters = ["--filter", ",".join(ids)]
-    assert conformance(kindling, "gpt-5-x", *filters, raw_reasoning="open-responses") == (5, [])
 
 
 def test_the_openai_sdk_asks_streams_parses_and_pages():
