@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint clean
+.PHONY: run ask test lint clean
 
 run: $(VENV)/.core
+	@$(BIN)/firesteel serve
+
+ask: $(VENV)/.core
 	@$(BIN)/firesteel ask "how much more is F than M?" --image examples/chart.png
 
 test: $(VENV)/.test lint

@@ -32,6 +32,10 @@ ANSWER = [" to=user<|message|>", "It is ", "4", "<|eot|>"]
 class Scripted:
     """Says the pieces that `script` makes of a request, one token each."""
 
+    tokenizer = None
+    context = None
+    slots = 8
+
     def __init__(self, script: Callable[[Request], Sequence[str]]) -> None:
         self.script, self.name = script, ""
         self.requests: list[Request] = []

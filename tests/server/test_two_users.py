@@ -6,6 +6,7 @@ A route without a case fails: put it into `CASES` and say what a second user may
 import base64
 import contextlib
 import hashlib
+import io
 import re
 import time
 from concurrent.futures import CancelledError
@@ -13,10 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.testclient import TestClient
 
-from firesteel.server.guard import OPEN
+from firesteel.server.guard import is_open
 from tests.agent.scripted import Scripted, says
 from tests.server.serving import application
 
@@ -24,7 +27,8 @@ MARK = "zinnober"  # in everything that is Ann's
 USER = {"role": "user", "content": "hello"}
 MESSAGES = {"model": "kindling", "max_tokens": 64, "messages": [USER]}
 RESPONSE = {"model": "kindling", "input": "hello"}
-CHAT, RESPONSES, TALKS = "/v1/chat/completions", "/v1/responses", "/v1/conversations"
+THREAD_FILE = {"object": "firesteel.thread", "version": 1, "title": "bob", "created_at": 0, "turns": []}
+CHAT, RESPONSES, TALKS, THREADS = "/v1/chat/completions", "/v1/responses", "/v1/conversations", "/v1/threads"
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,13 @@ def hidden(*names: str, **body: Any) -> Case:
 
 SHARED = Case((200,), shared=True)
 EMPTY = Case((200,), empty=True)
+OPERATORS = Case((403,), shared=True)
 NO_MODEL = Case((400, 404, 501), shared=True)  # the scripted model has no tokenizer
 
 CASES = {
     ("GET", "/"): SHARED,
+    ("GET", "/assets/{path:path}"): Case((404,), ("asset",), shared=True),
+    ("GET", "/v1/app"): SHARED,
     ("GET", "/health"): SHARED,
     ("GET", "/ready"): SHARED,
     ("GET", "/openapi.json"): SHARED,
@@ -91,6 +98,20 @@ CASES = {
     ("GET", TALKS + "/{id}/items"): hidden("conversation"),
     ("GET", TALKS + "/{id}/items/{item}"): hidden("conversation", "said"),
     ("DELETE", TALKS + "/{id}/items/{item}"): hidden("conversation", "said"),
+    ("POST", THREADS): Case((200,), body={"title": "bob"}),
+    ("GET", THREADS): EMPTY,
+    ("POST", THREADS + "/import"): Case((200,), body=THREAD_FILE),
+    ("GET", THREADS + "/{id}"): hidden("thread"),
+    ("POST", THREADS + "/{id}"): hidden("thread", title="bob", pinned=True),
+    ("DELETE", THREADS + "/{id}"): hidden("thread"),
+    ("POST", THREADS + "/{id}/restore"): hidden("thread"),
+    ("DELETE", THREADS + "/{id}/turns/{turn}"): hidden("thread", "turn"),
+    ("GET", THREADS + "/{id}/images/{sha256}"): hidden("thread", "picture"),
+    ("GET", THREADS + "/{id}/export"): hidden("thread"),
+    ("GET", "/v1/admin/usage"): OPERATORS,
+    ("GET", "/v1/admin/keys"): OPERATORS,
+    ("POST", "/v1/admin/keys"): Case((403,), body={"name": "bob", "owner": "ann", "admin": True}),
+    ("POST", "/v1/admin/keys/{id}/revoke"): Case((403,), ("key",)),
 }
 """Routes by method and path."""
 
@@ -99,6 +120,8 @@ def saying(part: dict[str, Any]) -> list[dict[str, Any]]:
     return [USER | {"content": [part]}]
 
 
+SEEN = saying({"type": "input_image", "file_id": "$file"})
+TURN = {"id": "1", "created_at": 0, "status": "completed", "model": "kindling", "output": []}
 FILES, SOURCE = ["$file"], {"type": "file", "file_id": "$file"}
 ATTEMPTS = [
     ("GET", f"{RESPONSES}/$response?stream=true", {}, 404),
@@ -115,6 +138,12 @@ ATTEMPTS = [
     ("GET", f"{TALKS}?after=$conversation", {}, 200),
     ("POST", CHAT, MESSAGES | {"messages": saying({"type": "file", "file": {"file_id": "$file"}})}, 404),
     ("POST", "/v1/messages", MESSAGES | {"messages": saying({"type": "image", "source": SOURCE})}, 404),
+    ("POST", RESPONSES, RESPONSE | {"firesteel": {"thread": "$thread"}}, 404),
+    ("POST", RESPONSES, RESPONSE | {"firesteel": {"thread": "$thread"}, "background": True}, 404),
+    ("POST", RESPONSES, RESPONSE | {"previous_response_id": "$turn"}, 400),
+    ("GET", f"{THREADS}?after=$thread", {}, 200),
+    ("GET", f"{THREADS}?query={MARK}", {}, 200),
+    ("POST", f"{THREADS}/import", THREAD_FILE | {"turns": [TURN | {"input": SEEN}]}, 404),
     ("GET", f"{CHAT}?after=$completion", {}, 200),
     ("GET", "/v1/files?after=$file", {}, 200),
 ]  # fmt: skip
@@ -178,7 +207,7 @@ class House:
         """What Ann sees of her things."""
         seen = {}
         for (method, path), case in CASES.items():
-            if method == "GET" and not case.shared and path not in ("/metrics", *OPEN):
+            if method == "GET" and not case.shared and path != "/metrics" and not is_open(path):
                 answer = self.ann.ask("GET", self.path(path, case.names))
                 assert answer.status_code == 200, f"Ann herself gets {answer.status_code} of {path}: {answer.text}"
                 seen[path] = answer.content
@@ -236,10 +265,11 @@ def settled(ann: User) -> dict[str, str]:
     chat = {"model": "kindling", "messages": [asked], "store": True, "metadata": {"word": MARK}}
     upload = {"files": {"file": (f"{MARK}.txt", MARK.encode())}, "data": {"purpose": "user_data"}}
     asking = {"model": "kindling", "input": [asked], "metadata": {"word": MARK}}
-    response = ann.made("POST", RESPONSES, asking | {"background": True})
-    while response["status"] in ("queued", "in_progress"):
-        time.sleep(0.05)
-        response = ann.made("GET", f"{RESPONSES}/{response['id']}")
+    response = ended(ann, asking)
+    thread = ann.made("POST", THREADS, {"title": MARK})["id"]
+    seen = USER | {"content": [{"type": "input_image", "image_url": marked_picture()}]}
+    turn = ended(ann, asking | {"input": [asked, seen], "firesteel": {"thread": thread}})["id"]
+    link = ann.made("GET", f"{THREADS}/{thread}")["turns"][0]["input"][1]["content"][0]["image_url"]
     talk = ann.made("POST", TALKS, {"title": MARK, "items": [asked], "metadata": {"word": MARK}})["id"]
     compacted = ann.made("POST", RESPONSES + "/compact", asking)["output"]
     return {
@@ -250,8 +280,30 @@ def settled(ann: User) -> dict[str, str]:
         "conversation": talk,
         "said": ann.made("GET", f"{TALKS}/{talk}/items")["data"][0]["id"],
         "item": response["output"][-1]["id"],
+        "thread": thread,
+        "turn": turn,
+        "picture": link.rpartition("/")[2],
+        "asset": "x",
+        "key": "key_x",
         "compaction": next(item["encrypted_content"] for item in compacted if item["type"] == "compaction"),
     }
+
+
+def ended(user: User, asking: dict[str, Any]) -> dict[str, Any]:
+    """A response that was made in the background."""
+    response = user.made("POST", RESPONSES, asking | {"background": True})
+    while response["status"] in ("queued", "in_progress"):
+        time.sleep(0.05)
+        response = user.made("GET", f"{RESPONSES}/{response['id']}")
+    return response
+
+
+def marked_picture() -> str:
+    """A data URL of a picture in whose bytes the word stands."""
+    words, buffer = PngInfo(), io.BytesIO()
+    words.add_text("Title", MARK)
+    Image.new("RGB", (8, 8)).save(buffer, "PNG", pnginfo=words)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def test_every_route_has_a_case_and_every_case_a_route():
@@ -321,6 +373,6 @@ def test_the_name_of_a_blob_opens_nothing():
 def test_a_stranger_gets_nothing_anywhere():
     with house() as there:
         for method, path in CASES:
-            if method != "WEBSOCKET" and path not in OPEN:
+            if method != "WEBSOCKET" and not is_open(path):
                 answer = there.client.request(method, re.sub(r"\{[^}]+\}", "x", path))
                 assert answer.status_code == 401, f"{method} {path}: {answer.status_code}"

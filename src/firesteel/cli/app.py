@@ -190,7 +190,10 @@ def serve(
     temperature: Annotated[
         float | None, typer.Option(metavar="X", min=0, help="Where a caller names none.", show_default="0")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(metavar="N", min=1, help="Where a caller names none, in a turn.")] = 4096,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="In a turn, where a caller names none.", show_default="what fits"),
+    ] = None,
     database: Annotated[
         str, typer.Option(metavar="URL", help="sqlite:///FILE or postgresql://...", show_default="a file in DIR")
     ] = "",
@@ -313,6 +316,7 @@ def create(
     tpm: Annotated[int | None, typer.Option(metavar="N", min=1, help="Tokens a minute, read and generated.")] = None,
     monthly_tokens: Annotated[int | None, typer.Option(metavar="N", min=1, help="Tokens a calendar month.")] = None,
     expires: Annotated[float | None, typer.Option(metavar="DAYS", min=0, help="Ends by itself after that.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="May make and revoke keys and see the usage of all.")] = False,
     database: Database = "",
 ) -> None:
     """Make a key and print its secret, once. From the first key on, a server answers nobody without one."""
@@ -325,6 +329,7 @@ def create(
         modes=_names(modes),
         tools=_names(tools),
         expires=expires,
+        admin=admin,
         requests_per_minute=rpm,
         tokens_per_minute=tpm,
         monthly_tokens=monthly_tokens,

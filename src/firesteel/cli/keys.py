@@ -14,13 +14,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
-from firesteel.agent.mind import MODES
-from firesteel.agent.toolbox import HELP, NAMES
+from firesteel.server.access import check_rights
 from firesteel.server.settings import Settings, default_database
 from firesteel.server.store import Key, Store, StoreUnavailable, Usage
 
@@ -37,23 +36,17 @@ def create(
     modes: Sequence[str],
     tools: Sequence[str],
     expires: float | None,
+    admin: bool,
     **limits: int | None,
 ) -> None:
     """Prints the secret of a new key. `expires` is in days; `limits` are those of `Store.create_key`."""
-    for mode in modes:
-        if mode not in MODES:
-            raise ValueError(f"There is no mode {mode}; there are: {', '.join(MODES)}.")
-    for tool in tools:
-        if tool != "all" and tool.split(":")[0] not in NAMES:
-            raise ValueError(f"There are no tools {tool}; there are: {HELP}, or all.")
+    granted = ("*",) if "all" in tools else tuple(tools)
+    check_rights(modes, granted)
     if owner is not None and not owner.strip():
         raise ValueError("An owner needs a name.")
     end = None if expires is None else time.time() + expires * DAY
-    granted = ("*",) if "all" in tools else tuple(tools)
-    key, secret = _with(
-        database,
-        lambda store: store.create_key(name=name, owner=owner, modes=modes, tools=granted, expires=end, **limits),
-    )
+    rights: dict[str, Any] = {"modes": modes, "tools": granted, "expires": end, "admin": admin, **limits}
+    key, secret = _with(database, lambda store: store.create_key(name=name, owner=owner, **rights))
     print(f"{key.id}, of the owner {key.owner}. Keep the secret: it is shown only now.", file=sys.stderr)
     print(secret)
 
@@ -69,6 +62,7 @@ def show(database: str, as_json: bool) -> None:
         table.add_column(column)
     for key in keys:
         rights = [*(key.modes or ["all modes"]), *("all tools" if tool == "*" else tool for tool in key.tools)]
+        rights += ["admin"] if key.admin else []
         end = "never" if key.expires is None else _day(key.expires)
         start = f"{key.prefix}…"
         table.add_row(key.id, key.name, key.owner, start, ", ".join(rights), _limits(key), end, _status(key))

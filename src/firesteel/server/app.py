@@ -5,10 +5,12 @@ Middlewares are plain ASGI, because Starlette's base class costs a task and a qu
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
 import time
+from functools import cache
 from typing import Any
 
 from starlette.applications import Starlette
@@ -20,8 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from firesteel import __version__
-from firesteel.server import completions, conversations, decisions, files, openapi, tokens
+from firesteel.server import admin, completions, conversations, decisions, files, openapi, static, tokens
 from firesteel.server.chat import routes as chat
 from firesteel.server.errors import ApiError, store_unavailable
 from firesteel.server.guard import HEADERS, Guard, Keys
@@ -32,6 +33,7 @@ from firesteel.server.messages import routes as messages
 from firesteel.server.responses import routes as responses
 from firesteel.server.service import Service
 from firesteel.server.store import StoreUnavailable
+from firesteel.server.threads import routes as threads
 
 _LOG = logging.getLogger("firesteel.server")
 _ID = re.compile(r"[\w.:-]{1,128}")
@@ -40,7 +42,6 @@ _ID = re.compile(r"[\w.:-]{1,128}")
 def create_app(service: Service) -> Starlette:
     """The ASGI application of a service. Whoever runs it closes the service's backend and store."""
     routes: list[BaseRoute] = [
-        Route("/", root),
         Route("/health", health),
         Route("/ready", ready),
         Route("/metrics", metrics),
@@ -55,6 +56,9 @@ def create_app(service: Service) -> Starlette:
         *decisions.routes,
         *files.routes,
         *conversations.routes,
+        *threads.routes,
+        *admin.routes,
+        *static.routes,
     ]
     app = Starlette(
         routes=routes,
@@ -73,13 +77,9 @@ def create_app(service: Service) -> Starlette:
         },
     )
     app.state.service = service
-    app.state.openapi = openapi.document(routes)
+    app.state.openapi = cache(lambda: openapi.document(routes))  # takes a quarter of a second
     app.state.paths = {route.endpoint: route.path for route in routes if isinstance(route, Route)}
     return app
-
-
-async def root(request: Request) -> Response:
-    return answer_json({"name": "firesteel", "version": __version__, "model": service_of(request).names.name})
 
 
 async def health(request: Request) -> Response:
@@ -101,7 +101,7 @@ async def metrics(request: Request) -> Response:
 
 async def openapi_document(request: Request) -> Response:
     """This interface, described."""
-    return answer_json(request.app.state.openapi)
+    return answer_json(await asyncio.to_thread(request.app.state.openapi))
 
 
 async def models(request: Request) -> Response:

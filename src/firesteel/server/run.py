@@ -25,6 +25,8 @@ from types import FrameType
 import uvicorn
 
 from firesteel.backends import Backend, open_backend
+from firesteel.backends.llama_server import default_threads
+from firesteel.backends.resolve import PACKAGED
 from firesteel.server.app import create_app
 from firesteel.server.guard import check_binding
 from firesteel.server.names import name_of
@@ -56,7 +58,10 @@ def open_for(settings: Settings) -> Backend:
     options = {name: value for name, value in given.items() if value is not None}
     if settings.backend.startswith(("openai:", "hf:")) and options:
         raise ValueError(f"The backend {settings.backend} does not take {' and '.join(options)}: its server decides.")
-    if "threads" in options and not (settings.backend == "kindling" or settings.backend.endswith(".gguf")):
+    if settings.backend == PACKAGED or settings.backend.endswith(".gguf"):
+        cores = default_threads()
+        options.setdefault("threads", cores - 1 if cores > 2 else cores)  # one is left for the server itself
+    elif "threads" in options:
         raise ValueError("threads are for models that llama.cpp runs: kindling and .gguf files.")
     return open_backend(settings.backend, slots=settings.slots, **options)
 
