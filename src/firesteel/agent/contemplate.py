@@ -105,6 +105,7 @@ def contemplate(
     limits: Limits | None = None,
     *,
     permit: Permit = deny,
+    budget: Budget | None = None,
     theirs: Sequence[Mapping[str, Any]] = (),
     **options: Any,
 ) -> AsyncGenerator[Event, None]:
@@ -112,7 +113,7 @@ def contemplate(
 
     Events carry the agent's number (from 1) and the round; `vote` and `done` come last. Only tools that are
     `parallel_safe` are given to the agents. A call to a tool that runs elsewhere (`theirs`) is an answer too: equal
-    calls agree. Raises ValueError for an empty trace.
+    calls agree. `budget` is given by a run above. Raises ValueError for an empty trace.
     """
     if not len(trace):
         raise ValueError("The trace is empty: it needs a question.")
@@ -121,8 +122,8 @@ def contemplate(
     options = {"temperature": plan.temperature} | options
 
     async def work(emit: Emit) -> None:
-        budget = (limits or Limits()).start().child(seconds=plan.seconds)
-        await _work(_State(trace, backend, plan, safe, budget, permit, theirs, options, emit))
+        within = (budget or (limits or Limits()).start()).child(seconds=plan.seconds)
+        await _work(_State(trace, backend, plan, safe, within, permit, theirs, options, emit))
 
     return watched(work)
 

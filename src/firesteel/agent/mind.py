@@ -8,7 +8,7 @@ from typing import Any
 
 from firesteel.agent.contemplate import Plan, contemplate
 from firesteel.agent.events import Event
-from firesteel.agent.limits import Limits
+from firesteel.agent.limits import Budget, Limits
 from firesteel.agent.loop import Permit, deny, run
 from firesteel.agent.tools import Tool
 from firesteel.backends import Backend
@@ -43,14 +43,21 @@ class Mind:
         return self.plan.agents if self.mode == "contemplating" else 1
 
     def answer(
-        self, trace: Trace, backend: Backend, tools: Sequence[Tool] = (), theirs: Sequence[Mapping[str, Any]] = ()
+        self,
+        trace: Trace,
+        backend: Backend,
+        tools: Sequence[Tool] = (),
+        theirs: Sequence[Mapping[str, Any]] = (),
+        budget: Budget | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """The events of one answer to the trace; `theirs` are schemas of tools that run elsewhere."""
+        """The events of one answer to the trace; `theirs` are schemas of tools that run elsewhere.
+
+        `budget` (else `limits` make one) counts what is used, also where the answer is cut short.
+        """
+        either: dict[str, Any] = {"limits": self.limits, "budget": budget, "permit": self.permit, "theirs": theirs}
         number = STRENGTHS["minimal"] if self.mode == "instant" else strength_number(self.strength)
         options: dict[str, Any] = {"strength": number, "max_tokens": self.limits.turn_tokens} | self.options
         if self.mode == "contemplating":
-            return contemplate(
-                trace, backend, self.plan, tools, self.limits, permit=self.permit, theirs=theirs, **options
-            )
+            return contemplate(trace, backend, self.plan, tools, **either, **options)
         options = {"temperature": 0.0} | options
-        return run(trace, backend, tools, self.limits, permit=self.permit, theirs=theirs, **options)
+        return run(trace, backend, tools, **either, **options)

@@ -38,7 +38,7 @@ class Turn:
         self._tokens_at: list[tuple[int, int]] = []  # (characters, tokens) so far
 
     async def run(self, backend: Backend, request: Request) -> None:
-        """Follows the one sample of `request`. Raises ValueError when the backend refuses it, BackendFailed when it fails."""
+        """Follows the one sample of `request`. Raises ValueError when it is refused, BackendFailed when the model fails."""
         self._parser = StreamParser(request.tools)
         failure = ""
         said = Said(backend.tokenizer) if backend.tokenizer is not None else None
@@ -54,9 +54,10 @@ class Turn:
                 if delta.events and any(event.kind == "reasoning" for event in delta.events):
                     self.reasoning_tokens = self.completion_tokens
                 self._tokens_at.append((self._characters, self.completion_tokens))
+                self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
                 if delta.finish_reason:
                     self.finish_reason, self.stop_string = delta.finish_reason, delta.stop_string
-                    self.prompt_tokens, self.cached_tokens = delta.prompt_tokens, delta.cached_tokens
+                    self.cached_tokens = delta.cached_tokens
                     self.completion_tokens = delta.completion_tokens or self.completion_tokens
                     self.reasoning_tokens = delta.reasoning_tokens or self.reasoning_tokens
                 if self._tokens and request.logprobs is not None and delta.logprobs and said:
@@ -68,7 +69,6 @@ class Turn:
                     failure = event.text if event.kind == "error" else failure
                     if event.kind == "tool_call" and not request.parallel_calls:
                         self.finish_reason, self._one_call = "stop", True
-                        self.prompt_tokens = self.prompt_tokens or delta.prompt_tokens
                         return
         if self.finish_reason not in ("stop", "length"):
             raise BackendFailed(failure or f"{backend.name} failed in the middle of its answer.")

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from firesteel.agent import Event
 from firesteel.agent.files import write_file
+from firesteel.agent.limits import Budget
 from firesteel.agent.schedule import Joined
 from firesteel.agent.toolbox import toolbox
 from firesteel.agent.tools import Tool
@@ -176,6 +177,7 @@ class Answer:
         self.reasons = ["error"] * ask.n
         self._service, self._caller = service, caller
         self._asked = len(ask.messages)
+        self._budgets: list[Budget] = []
 
     def said(self, sample: int = 0) -> list[Any]:
         """The messages that a sample added to the conversation."""
@@ -197,12 +199,15 @@ class Answer:
             self.usage,
             seconds=ask.seconds,
         ) as job:
-            async with aclosing(self._samples(job)) as events:
-                async for sample, event in events:
-                    if event.kind in ("reasoning", "commentary", "content"):
-                        job.piece()
-                    self._count(sample, event)
-                    yield sample, event
+            try:
+                async with aclosing(self._samples(job)) as events:
+                    async for sample, event in events:
+                        if event.kind in ("reasoning", "commentary", "content"):
+                            job.piece()
+                        self._note(sample, event)
+                        yield sample, event
+            finally:  # what a caller left behind is billed too
+                self._count()
             job.outcome = self.reasons[0]
 
     def _samples(self, job: Job) -> AsyncGenerator[tuple[int, Event], None]:
@@ -222,25 +227,29 @@ class Answer:
                 for name, data in ask.files.items():
                     write_file(_made(folder / "data"), name, data)
                 tools = await stack.enter_async_context(toolbox(ask.tools, trace, backend, mind, _LOG.info, folder))
-            async with aclosing(mind.answer(trace, backend, tools, ask.theirs)) as events:
+            budget = mind.limits.start()
+            self._budgets.append(budget)
+            async with aclosing(mind.answer(trace, backend, tools, ask.theirs, budget)) as events:
                 async for event in events:
                     if ask.mind.mode == "contemplating" and event.kind == "message" and event.agent == 0:
                         for piece in _winner(event):
                             yield sample, piece
                     yield sample, event
 
-    def _count(self, sample: int, event: Event) -> None:
+    def _note(self, sample: int, event: Event) -> None:
         usage = self.usage
         if event.kind == "message" and event.message and bool(event.agent) == (self.ask.mind.mode == "contemplating"):
             usage.reasoning_tokens += int(event.message.usage.get("reasoning_tokens", 0))
         if event.kind == "done":
             self.reasons[sample] = event.text
-            usage.prompt_tokens += event.data["prompt_tokens"]
-            usage.cached_tokens += event.data["cached_tokens"]
-            contemplated = "total_tokens" in event.data
-            usage.completion_tokens += event.data["total_tokens" if contemplated else "completion_tokens"]
-            if contemplated:
+            if self.ask.mind.mode == "contemplating":
                 usage.ledger = event.data
+
+    def _count(self) -> None:
+        usage, budgets = self.usage, self._budgets
+        usage.prompt_tokens = sum(budget.prompt_tokens for budget in budgets)
+        usage.cached_tokens = sum(budget.cached_tokens for budget in budgets)
+        usage.completion_tokens = sum(budget.completion_tokens for budget in budgets)
 
 
 def _patience(seconds: float | None) -> float:

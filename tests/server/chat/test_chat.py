@@ -317,6 +317,8 @@ def test_a_client_that_leaves_ends_the_work():
                 break
             time.sleep(0.05)
         assert model.running == 0 and service.admission.slots.free == service.admission.slots.total
+        (used,) = asyncio.run(service.store.usage())
+        assert used.requests == 2 and used.completion_tokens > 0, "what was generated for nobody is billed too"
 
 
 def test_kindling_answers_about_a_picture():
