@@ -106,7 +106,9 @@ async def openapi_document(request: Request) -> Response:
 
 async def models(request: Request) -> Response:
     names = service_of(request).names
-    return answer_json({"object": "list", "data": [_model(name) for name in names]})
+    data = [_model(name) for name in names]
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"], "has_more": False}
+    return answer_json({"object": "list", "data": data} | ends)
 
 
 async def model(request: Request) -> Response:
@@ -116,7 +118,9 @@ async def model(request: Request) -> Response:
 
 
 def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "firesteel"}
+    """In OpenAI's words and Anthropic's."""
+    theirs = {"type": "model", "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    return {"id": name, "object": "model", "created": 0, "owned_by": "firesteel"} | theirs
 
 
 class Requests:
