@@ -15,7 +15,14 @@ from firesteel.agent.tools import Tool
 from firesteel.backends import Backend
 from firesteel.format import Trace
 
-HELP = "zoom, ground, python, files, web, searxng:URL, folder:DIR, mcp:COMMAND or URL, agents"
+HELP = "zoom, ground, python, files, artifacts, web, searxng:URL, folder:DIR, mcp:COMMAND or URL, agents"
+_PYTHON = "container.python_execution"
+# Each apart, because every schema takes some of a small mind's attention.
+_WORKSPACE = {
+    "python": (_PYTHON,),
+    "files": ("container.view", "container.file_search", "container.insert", "container.str_replace"),
+    "artifacts": ("container.create_web_artifact",),
+}
 NAMES = {name.split(":")[0] for name in HELP.replace(" or URL", "").split(", ")}
 
 
@@ -50,8 +57,8 @@ async def toolbox(
             tools += Eyes(trace).tools()
         if "ground" in wanted:
             tools.append(visual_grounding(backend, trace, explain=backend.name != "kindling"))
-        if "python" in wanted or "files" in wanted:
-            tools += _workspace(folder / "data", "python" in wanted, say)
+        if chosen := [tool for kind in wanted for tool in _WORKSPACE.get(kind, ())]:
+            tools += _workspace(folder / "data", chosen, say)
         if {"web", "searxng", "folder"} & wanted.keys():
             tools += _browser(wanted, folder / "index.sqlite", trace)
         if "mcp" in wanted:
@@ -64,17 +71,17 @@ async def toolbox(
         yield tools
 
 
-def _workspace(folder: Path, python: bool, say: Callable[[str], None]) -> list[Tool]:
+def _workspace(folder: Path, chosen: Sequence[str], say: Callable[[str], None]) -> list[Tool]:
     from firesteel.agent import sandbox
     from firesteel.agent.container import Workspace
 
-    tier = sandbox.best() if python else None
-    if python and tier is None:
+    tier = sandbox.best() if _PYTHON in chosen else None
+    if _PYTHON in chosen and tier is None:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in sandbox.available())
         raise ValueError(f"Python has no sandbox here ({reasons}).")
     if tier is not None:
         say(f"Python runs in the sandbox {tier.name}.")
-    return Workspace(folder, tier).tools()
+    return [tool for tool in Workspace(folder, tier).tools() if tool.name in chosen]
 
 
 def _browser(wanted: dict[str, list[str]], index: Path, trace: Trace) -> list[Tool]:

@@ -4,7 +4,7 @@
   model that sees half as many. Control tokens stand at the published offsets from the first special id.
 - The stages: running text, picture descriptions and worked tasks together; worked tasks mostly; a reading stage for the
   vision tower, because the first two left digits and letters unread; a stage of transcripts, because the decoder did
-  not use what the tower now saw; worked tasks again, at the end those more often that were still weak.
+  not use what the tower now saw; worked tasks again, at the end those more often that were still weak; a stage with conversations that call tools.
 - Rows of 384 tokens hold whole samples; the sliding window is 512, so packing never meets it.
 """
 
@@ -93,6 +93,14 @@ def kindling() -> Run:
                 steps=1950,
                 mix=Mix(sheets=0.1, captions=0.08, visual=0.68, families=(*FAMILIES, *WEAKEST)),
                 optim=Optim(warmup=20, decay=0.8),
+            ),
+            Stage(
+                name="tools",
+                steps=700,
+                rows=12,
+                length=512,
+                mix=Mix(calls=0.3, sheets=0.06, captions=0.05, visual=0.68, families=(*FAMILIES, *WEAK)),
+                optim=Optim(lr=2e-3, warmup=30, decay=0.8),
             ),
         ),
     )

@@ -30,7 +30,7 @@ class Settings:
     queue_seconds: float = 60.0
     seconds: float = 600.0  # a request's, from admission on
     drain_seconds: float = 30.0
-    tools: tuple[str, ...] = ("zoom", "ground", "python", "agents")
+    tools: tuple[str, ...] = ("zoom", "ground", "python", "files", "artifacts", "agents")
     strength: str = "high"
     temperature: float | None = None
     max_tokens: int | None = None  # generated in one turn where the caller says nothing; default: by the model

@@ -37,6 +37,7 @@ class Mix:
 
     text: float = 0.0  # rows of running text
     captions: float = 0.0  # pictures with their description, among the samples of the other rows
+    calls: float = 0.0  # conversations with tools, among the same (`firesteel.train.calls`)
     sheets: float = 0.0  # signs and numbers in rows to read aloud, among the same (`firesteel.train.glyphs`)
     levels: tuple[float, ...] = (1.0,)  # weight of level 1, 2, …
     families: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from PIL import Image
 from firesteel.format import STRENGTHS, Message, Part, Tokenizer, render
 from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.base import HELD_OUT, Problem, thought
+from firesteel.train import calls
 from firesteel.train.config import Mix, Stage
 from firesteel.train.glyphs import page, scattered, sheet
 
@@ -74,7 +75,9 @@ def conversation(problem: Problem, strength: int) -> list[Message]:
 
 
 def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
-    """One task conversation, picture description or sheet to read."""
+    """One task conversation, picture description, sheet to read or conversation with tools."""
+    if mix.calls and rng.random() < mix.calls:
+        return _call_sample(rng, tokenizer)
     if rng.random() < mix.sheets:
         return _sheet_sample(rng, tokenizer)
     names = list(mix.families) or list(FAMILIES)
@@ -95,6 +98,13 @@ def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
         messages = conversation(problem, strength)
     rendered = render(messages, strength=strength, tokenizer=tokenizer, generation_prompt=False)
     return Sample(rendered.ids, rendered.loss_mask, problem.image)
+
+
+def _call_sample(rng: random.Random, tokenizer: Tokenizer) -> Sample:
+    strength = sample_strength(rng)
+    messages, tools = calls.conversation(rng, strength)
+    rendered = render(messages, tools, strength, tokenizer, generation_prompt=False)
+    return Sample(rendered.ids, rendered.loss_mask, None)
 
 
 def _sheet_sample(rng: random.Random, tokenizer: Tokenizer) -> Sample:
