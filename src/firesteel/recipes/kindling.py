@@ -96,7 +96,7 @@ def kindling() -> Run:
             ),
             Stage(
                 name="tools",
-                steps=700,
+                steps=450,
                 rows=12,
                 length=512,
                 mix=Mix(calls=0.3, sheets=0.06, captions=0.05, visual=0.68, families=(*FAMILIES, *WEAK)),
