@@ -19,9 +19,15 @@ from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.base import HELD_OUT, Problem, thought
 from firesteel.tasks.lexicon import NAMES, TRADES, WORDS
 
-_VERBS = "add ask book buy call check close count draw find fix get hide list make mark move open order paint".split()
-_VERBS += "pick plan play print put read rent save search sell send set show sort start stop take tell turn write".split()
-_PLACES = "Paris,Rome,London,Berlin,Oslo,Tokyo,Cairo,Lima,Boston,San Francisco,New York,Madrid,Delhi,Sydney".split(",")
+_VERBS = (
+    "add", "ask", "book", "buy", "call", "check", "close", "count", "draw", "find", "fix", "get", "hide", "list",
+    "make", "mark", "move", "open", "order", "paint", "pick", "plan", "play", "print", "put", "read", "rent", "save",
+    "search", "sell", "send", "set", "show", "sort", "start", "stop", "take", "tell", "turn", "write",
+)  # fmt: skip
+_PLACES = (
+    "Paris", "Rome", "London", "Berlin", "Oslo", "Tokyo", "Cairo", "Lima", "Boston", "San Francisco", "New York",
+    "Madrid", "Delhi", "Sydney",
+)  # fmt: skip
 _TEXTS = ("text", "query", "message", "title", "name", "item", "topic", "note", "subject", "word")
 _NUMBERS = ("count", "number", "times", "amount", "limit", "minutes", "size", "level", "page", "a", "b", "x", "y")
 _CHOICES = {
@@ -136,6 +142,7 @@ def _made_up(rng: random.Random) -> _Tool:
 def _parameter(rng: random.Random) -> tuple[str, dict[str, Any], Any]:
     """A name, its schema, a value."""
     kind = rng.random()
+    value: Any
     if kind < 0.45:
         key, value = rng.choice(_TEXTS), rng.choice((_words(rng), rng.choice(NAMES), rng.choice(_PLACES)))
         schema: dict[str, Any] = {"type": "string"}
