@@ -56,6 +56,12 @@ def test_stdout_has_the_secret_alone_and_it_opens(run: Run) -> None:
     assert key.name == "ci" and key.id in err and out.strip() not in err
 
 
+def test_a_key_looks_after_the_server_only_where_it_is_said(run: Run) -> None:
+    secrets = [run("create", *arguments)[1].strip() for arguments in (["ops", "--admin"], ["user"])]
+    assert [in_store(lambda store, secret=secret: store.find_key(secret)).admin for secret in secrets] == [True, False]
+    assert "admin" in run("list")[1]
+
+
 def test_rights_and_limits_reach_the_key(run: Run) -> None:
     given = (
         "--owner ann --modes instant,thinking --tools python,web --rpm 5 --tpm 600 --monthly-tokens 9000 --expires 2"

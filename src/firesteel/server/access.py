@@ -23,6 +23,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Generic, TypeVar
 
+from firesteel.agent.mind import MODES
+from firesteel.agent.toolbox import HELP, NAMES
 from firesteel.server.ask import Caller
 from firesteel.server.errors import ApiError, store_unavailable
 from firesteel.server.pace import Bucket
@@ -32,6 +34,16 @@ _FRESH, _STALE = 1.0, 2.0  # seconds
 _MOST = 4096  # look-ups kept; strangers' guesses are among them
 T = TypeVar("T")
 Clock = Callable[[], float]
+
+
+def check_rights(modes: Sequence[str], tools: Sequence[str]) -> None:
+    """Raises ValueError for modes and tools that no key can allow; "*" stands for all tools."""
+    for mode in modes:
+        if mode not in MODES:
+            raise ValueError(f"There is no mode {mode}; there are: {', '.join(MODES)}.")
+    for tool in tools:
+        if tool != "*" and tool.split(":")[0] not in NAMES:
+            raise ValueError(f"There are no tools {tool}; there are: {HELP}, or all.")
 
 
 class Kept(Generic[T]):
@@ -90,10 +102,8 @@ class Access:
     async def caller(self, secret: str | None) -> Caller:
         """Whom a key belongs to. Raises ApiError 401, and 503 while keys cannot be looked up."""
         try:
-            if not self._closed:
-                await self._any.get(self._look)
-                if not self._closed:
-                    return Caller()
+            if not await self.closed():
+                return Caller()
             key = await self._key(secret) if secret else None
         except StoreUnavailable as error:
             raise store_unavailable() from error
@@ -101,6 +111,17 @@ class Access:
             headers = {"www-authenticate": "Bearer"}
             raise ApiError(401, "A valid API key is needed.", code="invalid_api_key", headers=headers)
         return Caller(key.owner, key)
+
+    async def closed(self) -> bool:
+        """Whether a key is needed. Raises StoreUnavailable."""
+        if not self._closed:
+            await self._any.get(self._look)
+        return self._closed
+
+    def admit_operator(self, caller: Caller) -> None:
+        """Raises ApiError 403 for whoever may not look after the server. Without keys, the local user may."""
+        if caller.key is not None and not caller.key.admin:
+            raise ApiError(403, "This key does not have the right admin.", code="admin_only")
 
     def enter(self, caller: Caller) -> None:
         """Counts one request. Raises ApiError 429 if it comes too soon."""

@@ -103,9 +103,8 @@ async def content(request: Request) -> Response:
     data = await service_of(request).store.file_data(file.owner, file.id)
     if data is None:  # deleted a moment ago
         raise not_found("file", file.id)
-    plain = re.sub(r'[^ -~]|["\\%]', "_", file.name)
     headers = {
-        "content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file.name, safe='')}",
+        "content-disposition": attachment(file.name),
         "content-security-policy": "default-src 'none'; sandbox",
         "x-content-type-options": "nosniff",
         "cross-origin-resource-policy": "same-origin",
@@ -140,6 +139,13 @@ def display_name(given: str) -> str:
     last = re.split(r"[/\\]", given)[-1]
     seen = "".join(character for character in last if not unicodedata.category(character).startswith("C")).strip()
     return "file" if seen in ("", ".", "..") else seen[:255]
+
+
+def attachment(name: str) -> str:
+    """The header that has a browser save what it gets (RFC 6266)."""
+    shown = display_name(name)
+    plain = re.sub(r'[^ -~]|["\\%]', "_", shown)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(shown, safe='')}"
 
 
 def media_type_of(data: bytes) -> str:

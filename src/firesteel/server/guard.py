@@ -27,7 +27,8 @@ from firesteel.server.settings import Settings
 if TYPE_CHECKING:
     from firesteel.server.service import Service
 
-OPEN = ("/", "/health", "/ready")  # for probes, which have no keys
+OPEN = ("/", "/health", "/ready", "/v1/app")  # for probes and the app, before they have keys
+ASSETS = "/assets/"  # of the app; open too
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -49,6 +50,11 @@ def check_binding(settings: Settings, has_keys: bool) -> None:
             f"The server would listen on {settings.host or 'all addresses'}, where others can reach it, without any "
             "key: make one with `firesteel keys create NAME`, or listen on 127.0.0.1."
         )
+
+
+def is_open(path: str) -> bool:
+    """Whether a path is served without a key."""
+    return path in OPEN or path.startswith(ASSETS)
 
 
 def _is_loopback(host: str) -> bool:
@@ -144,7 +150,7 @@ class Keys:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN:
+        if scope["type"] not in ("http", "websocket") or is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
         service: Service = scope["app"].state.service

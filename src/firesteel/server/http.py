@@ -28,7 +28,7 @@ from firesteel.server.service import Service
 _LOG = logging.getLogger("firesteel.server")
 _PING_SECONDS = 15.0
 _DEPTH = 128  # of JSON; what writes it stops at 254
-_TOGETHER = 0.005  # seconds; what comes within goes out as one, because a write costs more than all else of an event
+_TOGETHER = 0.01  # seconds; what comes within goes out as one, because a write costs more than all else of an event
 _WAITING = 1024  # pieces that wait for a slow client
 Body = TypeVar("Body", bound=BaseModel)
 Result = TypeVar("Result")

@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Route
 
 from firesteel import __version__
+from firesteel.server.admin import KeyBody
 from firesteel.server.chat.body import ChatBody
 from firesteel.server.chat.routes import Metadata
 from firesteel.server.completions import CompletionBody
@@ -23,6 +24,7 @@ from firesteel.server.decisions import DecisionBody
 from firesteel.server.messages.body import MessagesBody, Question
 from firesteel.server.responses.body import ResponseBody
 from firesteel.server.responses.compact import CompactBody
+from firesteel.server.threads.body import ThreadBody, ThreadChanges, ThreadFile
 from firesteel.server.tokens import DetokenizeBody, TokenizeBody
 
 _BODIES: dict[str, type[BaseModel]] = {
@@ -37,6 +39,10 @@ _BODIES: dict[str, type[BaseModel]] = {
     "/v1/conversations": Creation,
     "/v1/conversations/{id}": Changes,
     "/v1/conversations/{id}/items": Addition,
+    "/v1/threads": ThreadBody,
+    "/v1/threads/{id}": ThreadChanges,
+    "/v1/threads/import": ThreadFile,
+    "/v1/admin/keys": KeyBody,
     "/tokenize": TokenizeBody,
     "/detokenize": DetokenizeBody,
 }

@@ -1,6 +1,7 @@
 """What the protocols' bodies have in common, read once: pictures, effort, tools, choices, our own extras.
 
-Every protocol takes a field `firesteel` beside its own: `{"mode", "agents", "rounds", "seconds", "tools"}`.
+Every protocol takes a field `firesteel` beside its own: `{"mode", "agents", "rounds", "seconds", "tools"}`;
+responses also `thread`, the id of the thread whose turn they are.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Extras(Loose):
     rounds: int | None = Field(default=None, ge=0, le=4)
     seconds: float | None = Field(default=None, gt=0)
     tools: list[str] = []
+    thread: str | None = Field(default=None, max_length=128)
 
 
 def mind_of(

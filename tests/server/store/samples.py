@@ -2,7 +2,7 @@
 
 import asyncio
 
-from firesteel.server.store import Conversation, File, Store, StoredCompletion, StoredResponse, Usage
+from firesteel.server.store import Conversation, File, Store, StoredCompletion, StoredResponse, Thread, Usage
 
 
 def run(url, *uses):
@@ -42,3 +42,14 @@ def file(id="file_1", owner="ann", **more):
 
 def usage(owner="ann", key="key_1", at=1_000_000_000.0, **more):
     return Usage(owner=owner, key=key, at=at, **{"model": "kindling", "mode": "instant"} | more)
+
+
+def thread(id="thread_1", owner="ann", **more):
+    return Thread(id=id, owner=owner, **{"created": 1000.5, "updated": 1000.5} | more)
+
+
+def turn(id, asked="", answer="", thread="thread_1", **more):
+    """A response of a thread."""
+    said = [("user", asked), ("assistant", answer)]
+    messages = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in said if text]
+    return response(id, thread=thread, messages=messages, **more)

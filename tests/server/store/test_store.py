@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from firesteel.server.store import Store
-from tests.server.store.samples import completion, conversation, file, response, run, usage
+from tests.server.store.samples import completion, conversation, file, response, run, thread, turn, usage
 
 # What a second owner gets, who knows every id of the first; each must be nothing.
 FOREIGN = {
@@ -15,6 +15,15 @@ FOREIGN = {
     "append_events": lambda store, who: store.append_events(who, "resp_1", [(5, "x")]),
     "events": lambda store, who: store.events(who, "resp_1"),
     "ask_cancel": lambda store, who: store.ask_cancel(who, "resp_1"),
+    "get_thread": lambda store, who: store.get_thread(who, "thread_1"),
+    "change_thread": lambda store, who: store.change_thread(who, "thread_1", title="forged"),
+    "delete_thread": lambda store, who: store.delete_thread(who, "thread_1", 1002.0),
+    "restore_thread": lambda store, who: store.restore_thread(who, "thread_2", 0.0),
+    "list_threads": lambda store, who: store.list_threads(who, query="secret"),
+    "turns": lambda store, who: store.turns(who, "thread_1"),
+    "turns_from": lambda store, who: store.turns_from(who, "thread_1", "resp_3"),
+    "turns_naming": lambda store, who: store.turns_naming(who, "thread_1", "secret"),
+    "delete_turns": lambda store, who: store.delete_turns(who, "thread_1", "resp_3"),
     "get_conversation": lambda store, who: store.get_conversation(who, "conv_1"),
     "list_conversations": lambda store, who: store.list_conversations(who),
     "delete_conversation": lambda store, who: store.delete_conversation(who, "conv_1"),
@@ -35,6 +44,8 @@ FOREIGN = {
 }
 PUTS = {  # the same ids, of another owner
     "put_response": lambda store, who: store.put_response(response(owner=who, body={})),
+    "put_thread": lambda store, who: store.put_thread(thread(owner=who, title="forged")),
+    "put_turns": lambda store, who: store.put_turns(who, "thread_1", [turn("resp_3", owner=who)]),
     "put_conversation": lambda store, who: store.put_conversation(conversation(owner=who, title="forged")),
     "put_completion": lambda store, who: store.put_completion(completion(owner=who, body={})),
     "put_file": lambda store, who: store.put_file(file(owner=who, name="forged"), b"forged"),
@@ -42,7 +53,7 @@ PUTS = {  # the same ids, of another owner
 # These belong to the operator or to the replicas, or name what has no owner.
 OWNERLESS = {
     "open", "close", "create_key", "keys", "find_key", "any_keys", "revoke_key", "add_usage", "month_tokens",
-    "lease", "claim_expired", "cancel_asked", "put_blob", "get_blob",
+    "lease", "claim_expired", "cancel_asked", "put_blob", "get_blob", "purge_threads",
 }  # fmt: skip
 
 
@@ -50,6 +61,9 @@ async def fill(store):
     await store.put_response(response(status="in_progress"))
     await store.put_response(response("resp_2", previous="resp_1"))
     await store.append_events("ann", "resp_1", [(0, "secret")])
+    await store.put_thread(thread(title="secret"))
+    await store.put_response(turn("resp_3", "a secret", request={"input": "secret"}))
+    await store.put_thread(thread("thread_2", deleted=1000.0))
     await store.put_conversation(conversation())
     await store.append_items("ann", "conv_1", [{"id": "a"}])
     await store.put_completion(completion())
@@ -61,7 +75,9 @@ async def fill(store):
 async def everything(store):
     async with asyncio.TaskGroup() as group:
         reads = [call for name, call in FOREIGN.items() if name.startswith(("get", "list", "file"))]
-        reads += [FOREIGN[name] for name in ("chain", "events", "items", "usage")]
+        reads += [
+            FOREIGN[name] for name in ("chain", "events", "turns", "turns_from", "turns_naming", "items", "usage")
+        ]
         tasks = [group.create_task(call(store, "ann")) for call in reads]
     return [task.result() for task in tasks]
 

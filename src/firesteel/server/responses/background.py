@@ -35,6 +35,7 @@ from firesteel.server.store import StoredResponse, StoreUnavailable
 
 _LOG = logging.getLogger("firesteel.server")
 LEASE, RENEW, SWEEP, TICK = 30.0, 5.0, 10.0, 1.0  # seconds
+UNDO = 86400.0  # seconds for which a deleted thread can be restored
 _POLL = 0.5  # seconds between looks at what another replica makes
 _PAGE = 1000
 
@@ -43,7 +44,9 @@ RESTARTED = ApiError(503, "The server was restarted before this was done.", code
 
 
 async def recover(service: Service) -> None:
-    """Marks what dead replicas left. A replica does it when it starts, and again and again while `start` holds."""
+    """Marks what dead replicas left, and purges threads that were deleted a day ago. A replica does it when it starts,
+    and again and again while `start` holds.
+    """
     await service.part(Background).recover()
 
 
@@ -148,6 +151,7 @@ class Background:
         for row in await self._store.claim_expired(self.replica, now, now + LEASE):
             if row.id not in self._jobs:
                 await self._bury(row)
+        await self._store.purge_threads(now - UNDO)
 
     def start(self) -> None:
         self._sweeping = True

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import binascii
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +47,15 @@ async def unpacked(store: Store, value: Any) -> Any:
     if isinstance(value, list):
         return [await unpacked(store, each) for each in value]
     return value
+
+
+def placed(value: Any, of: Callable[[str], Any]) -> Any:
+    """What `packed` was given, with what `of` makes of a blob's name in the place of its data URL."""
+    if isinstance(value, dict):
+        if _BLOB in value:
+            return of(value[_BLOB])
+        return {_unmarked(name): placed(each, of) for name, each in value.items()}
+    return [placed(each, of) for each in value] if isinstance(value, list) else value
 
 
 def _marked(name: str) -> str:

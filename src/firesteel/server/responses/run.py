@@ -63,6 +63,8 @@ async def question(
         raise invalid("A response follows another response or a conversation, not both.", "previous_response_id")
     if body.background and not body.stored:
         raise invalid("A response in the background must be stored.", "background")
+    if body.firesteel and body.firesteel.thread is not None:
+        await _check_turn(service, caller, body, body.firesteel.thread)
     id = new_response_id()
     seals = await service.part(Seals).ready()
     before = await earlier(service, caller, body.previous_response_id, cached)
@@ -103,6 +105,19 @@ async def question(
         input=reader.messages[said:],
         urls=reader.urls,
     )
+
+
+async def _check_turn(service: Service, caller: Caller, body: ResponseBody, thread: str) -> None:
+    """Raises ApiError where the body asks for what cannot be a turn of its thread."""
+    if not body.stored or body.conversation is not None:
+        raise invalid("A turn of a thread is stored, and belongs to no conversation.", "firesteel.thread")
+    if await service.store.get_thread(caller.owner, thread) is None:
+        raise not_found("thread", thread)
+    if body.previous_response_id is not None:
+        before = await service.store.get_response(caller.owner, body.previous_response_id)
+        if before is not None and before.thread != thread:
+            message = f"The response {before.id!r} is no turn of the thread {thread!r}."
+            raise invalid(message, "previous_response_id", "response_in_other_thread")
 
 
 async def earlier(
@@ -221,8 +236,9 @@ class Run:
             model=asked.body.model,
             previous=asked.previous,
             conversation=asked.body.conversation,
+            thread=asked.body.firesteel.thread if asked.body.firesteel else None,
             body=await packed(store, self.response),
-            request={"input": await packed(store, list(asked.items))},
+            request={"input": await packed(store, list(asked.items)), "mode": asked.ask.mind.mode},
             messages=await packed_messages(store, messages, asked.urls),
             instructions=asked.body.instructions or "",
         )

@@ -17,6 +17,7 @@ from firesteel.server.store.records import (
     StoredCompletion,
     StoredResponse,
     StoreUnavailable,
+    Thread,
     Usage,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "StoreUnavailable",
     "StoredCompletion",
     "StoredResponse",
+    "Thread",
     "Usage",
 ]
 

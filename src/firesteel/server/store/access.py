@@ -47,6 +47,7 @@ class Access(Database):
         tokens_per_minute: int | None = None,
         monthly_tokens: int | None = None,
         expires: float | None = None,
+        admin: bool = False,
     ) -> tuple[Key, str]:
         """A new key and its secret, which is shown here and never again. Without an owner, the key is its own."""
         secret, id = f"fs-{secrets.token_urlsafe(32)}", f"key_{secrets.token_hex(8)}"
@@ -62,6 +63,7 @@ class Access(Database):
             monthly_tokens=monthly_tokens,
             expires=expires,
             created=time.time(),
+            admin=admin,
         )
         row = asdict(key) | {"digest": _digest(secret)}
         await self._write(lambda connection: connection.execute(insert(tables.keys), row))

@@ -29,6 +29,7 @@ class Key:
     expires: float | None = None
     created: float
     revoked: float | None = None
+    admin: bool = False  # may look after the server: keys, usage of all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ class StoredResponse:
     model: str
     previous: str | None = None
     conversation: str | None = None
+    thread: str | None = None  # whose turn it is
     body: dict[str, Any]
     request: dict[str, Any] = field(default_factory=dict)
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -93,6 +95,21 @@ class Conversation:
     title: str = ""
     pinned: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thread:
+    """A tree of responses. `leaf` is the turn whose path is shown; `deleted` is when it was, until it is purged."""
+
+    id: str
+    owner: str
+    created: float
+    updated: float
+    title: str = ""
+    pinned: bool = False
+    leaf: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    deleted: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

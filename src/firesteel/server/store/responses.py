@@ -8,6 +8,7 @@ Choices:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, literal, or_, select, tuple_, update
@@ -15,6 +16,8 @@ from sqlalchemy import Connection, func, literal, or_, select, tuple_, update
 from firesteel.server.store import tables
 from firesteel.server.store.database import Database
 from firesteel.server.store.records import StoredResponse
+from firesteel.server.store.texts import Read
+from firesteel.server.store.threads import said_in, take_turn
 
 CHAIN = 1000  # responses that one chain goes back
 GRACE = 30.0  # seconds between storing a response and leasing it
@@ -25,8 +28,19 @@ COLUMNS = tables.columns(StoredResponse, tables.responses)
 
 class Responses(Database):
     async def put_response(self, response: StoredResponse) -> None:
-        """Insert or replace."""
-        await self._write(lambda connection: tables.put_record(connection, tables.responses, response))
+        """Insert or replace; its thread, if it has one, takes note of it."""
+        table = tables.responses
+        there = select(table.c.id).where(table.c.owner == response.owner, table.c.id == response.id)
+        ended = response.status not in ("queued", "in_progress")
+        said = await asyncio.to_thread(Read.of, said_in(response)) if response.thread and ended else None
+
+        def work(connection: Connection) -> None:
+            known = connection.scalar(there) is not None
+            tables.put_record(connection, tables.responses, response)
+            if response.thread is not None:
+                take_turn(connection, response, response.thread, said, not known)
+
+        await self._write(work)
 
     async def get_response(self, owner: str, id: str) -> StoredResponse | None:
         return await self._read(
@@ -34,8 +48,15 @@ class Responses(Database):
         )
 
     async def delete_response(self, owner: str, id: str) -> bool:
-        """Its events go too. False if there is none."""
-        return await self._write(lambda connection: tables.delete_record(connection, tables.responses, owner, id))
+        """Its events go too; a thread whose leaf it was has none. False if there is none."""
+        threads = tables.threads
+        bare = update(threads).where(threads.c.owner == owner, threads.c.leaf == id).values(leaf=None)
+
+        def work(connection: Connection) -> bool:
+            connection.execute(bare)
+            return tables.delete_record(connection, tables.responses, owner, id)
+
+        return await self._write(work)
 
     async def list_responses(self, owner: str, limit: int = 20, after: str | None = None) -> list[StoredResponse]:
         """The newest first; `after` is the last id of the page before."""

@@ -18,10 +18,11 @@ from firesteel.server.store.files import Files
 from firesteel.server.store.idempotency import Idempotency
 from firesteel.server.store.migrate import migrate
 from firesteel.server.store.responses import Responses
+from firesteel.server.store.threads import Threads
 
 
-class Store(Access, Responses, Conversations, Completions, Files, Idempotency):
-    """Keys, usage, responses, conversations, completions, files and idempotency keys in one database.
+class Store(Access, Responses, Threads, Conversations, Completions, Files, Idempotency):
+    """Keys, usage, responses, threads, conversations, completions, files and idempotency keys in one database.
 
     Every method that writes returns after the commit, but `add_usage`. Every one that takes an owner neither shows nor
     changes what belongs to others: it returns None, False or an empty list, as if there were nothing. All may raise

@@ -27,6 +27,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     Table,
@@ -86,6 +87,7 @@ keys = Table(
     Column("expires", Double),
     Column("created", Double, nullable=False),
     Column("revoked", Double),
+    Column("admin", Boolean, nullable=False, server_default=false()),
 )
 
 usage = Table(
@@ -123,7 +125,9 @@ responses = Table(
     Column("replica", Words),
     Column("leased_until", Double),
     Column("cancel", Boolean, nullable=False, server_default=false()),
+    Column("thread", Words),
     Index("responses_by_time", "owner", "created", "id"),
+    Index("responses_by_thread", "owner", "thread", "created"),
 )
 RUNNING = text("status IN ('queued', 'in_progress')")
 Index("responses_by_id", responses.c.id)
@@ -137,6 +141,38 @@ events = Table(
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("text", Words, nullable=False),
     ForeignKeyConstraint(["owner", "response"], ["responses.owner", "responses.id"], ondelete="CASCADE"),
+)
+
+threads = Table(
+    "threads",
+    metadata,
+    Column("owner", Words, primary_key=True),
+    Column("id", Words, primary_key=True),
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+    Column("title", Words, nullable=False),
+    Column("pinned", Boolean, nullable=False),
+    Column("leaf", Words),
+    Column("settings", Json, nullable=False),
+    Column("deleted", Double),
+    Index("threads_by_time", "owner", "pinned", "updated", "id"),
+    Index("threads_deleted", "deleted"),
+)
+
+# The index over `words` is the database's own and stands in the migration alone (`texts.py`).
+texts = Table(
+    "texts",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),  # SQLite's rowid
+    Column("owner", Words, nullable=False),
+    Column("thread", Words, nullable=False),
+    Column("response", Words),  # none: the title
+    Column("text", Words, nullable=False),
+    Column("words", Words, nullable=False),
+    ForeignKeyConstraint(["owner", "thread"], ["threads.owner", "threads.id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["owner", "response"], ["responses.owner", "responses.id"], ondelete="CASCADE"),
+    Index("texts_by_thread", "owner", "thread", "response"),
+    Index("texts_by_response", "owner", "response"),
 )
 
 conversations = Table(
