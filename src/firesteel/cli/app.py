@@ -184,7 +184,7 @@ def serve(
     seconds: Annotated[float, typer.Option(metavar="X", min=0, help="The most time for one request.")] = 600,
     drain_seconds: Annotated[float, typer.Option(metavar="X", min=0, help="For the last answers, at the end.")] = 30,
     tools: Annotated[str, typer.Option(metavar="A,B", help="What callers may have run here.")] = (
-        "zoom,ground,python,agents"
+        "zoom,ground,python,files,artifacts,agents"
     ),
     strength: Strength = "high",
     temperature: Annotated[
