@@ -38,7 +38,7 @@ class Turn:
         self._tokens_at: list[tuple[int, int]] = []  # (characters, tokens) so far
 
     async def run(self, backend: Backend, request: Request) -> None:
-        """Follows the one sample of `request`. Raises ValueError when it is refused, BackendFailed when the model fails."""
+        """Follows the one sample of `request`. Raises ValueError when it is refused, BackendFailed when it fails."""
         self._parser = StreamParser(request.tools)
         failure = ""
         said = Said(backend.tokenizer) if backend.tokenizer is not None else None
