@@ -26,6 +26,7 @@ import httpx
 
 from firesteel.backends import retry
 from firesteel.backends.base import Delta, Request
+from firesteel.backends.merge import merged
 from firesteel.backends.openai_messages import Dialect, Refused, adapted, body, tool_names
 from firesteel.backends.openai_reply import Choice, Usage, choices_of, models_of, objects, refusal_of
 from firesteel.backends.slots import Slots
@@ -94,7 +95,7 @@ class OpenAIBackend:
                     yield delta
             if missing:  # it was refused, or n was not even looked at
                 self._dialect = replace(self._dialect, without=self._dialect.without | {"n"})
-        async with aclosing(_merged([self._answer(request, [index]) for index in missing])) as deltas:
+        async with aclosing(merged([self._answer(request, [index]) for index in missing])) as deltas:
             async for delta in deltas:
                 yield delta
 
@@ -234,30 +235,3 @@ def _checked(url: str) -> httpx.URL:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ValueError(f"{url!r} is no address of a server, such as openai:http://127.0.0.1:8000/v1#model.")
     return parsed
-
-
-async def _merged(streams: Sequence[AsyncGenerator[Delta, None]]) -> AsyncGenerator[Delta, None]:
-    """The deltas of several streams as they come. The first that fails ends all."""
-    queue: asyncio.Queue[Delta | asyncio.Task[None]] = asyncio.Queue()
-
-    async def follow(stream: AsyncGenerator[Delta, None]) -> None:
-        async with aclosing(stream):
-            async for delta in stream:
-                queue.put_nowait(delta)
-
-    tasks = [asyncio.create_task(follow(stream)) for stream in streams]
-    for task in tasks:
-        task.add_done_callback(queue.put_nowait)
-    try:
-        left = len(tasks)
-        while left:
-            item = await queue.get()
-            if isinstance(item, Delta):
-                yield item
-            else:
-                await item
-                left -= 1
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -47,8 +47,8 @@ Tools = Annotated[
     str,
     typer.Option(
         metavar="A,B",
-        help="What it may use: zoom, ground, python, files, artifacts, web, searxng:URL, folder:DIR, mcp:COMMAND or URL, "
-        "agents.",
+        help="What it may use: zoom, ground, python, files, artifacts, web, searxng:URL, folder:DIR, "
+        "mcp:COMMAND or URL, agents.",
         show_default="none",
     ),
 ]

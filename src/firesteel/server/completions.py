@@ -31,6 +31,7 @@ from starlette.routing import BaseRoute, Route
 from firesteel.backends import Delta
 from firesteel.backends import Request as Continuation
 from firesteel.backends.base import BackendFailed, TokenLogprob
+from firesteel.backends.merge import merged
 from firesteel.format import Tokenizer
 from firesteel.server.ask import Caller, Usage
 from firesteel.server.chat.body import StreamOptions
@@ -38,7 +39,6 @@ from firesteel.server.chat.reply import usage_of
 from firesteel.server.chat.routes import failed
 from firesteel.server.errors import invalid
 from firesteel.server.http import EventStream, answer_json, body_of, caller_of, connected, event, service_of
-from firesteel.server.merge import merged
 from firesteel.server.reading import Loose
 from firesteel.server.service import Service, work
 from firesteel.server.tokens import checked_ids, encode, tokenizer_of

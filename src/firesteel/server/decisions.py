@@ -33,11 +33,11 @@ from starlette.routing import BaseRoute, Route
 
 from firesteel.backends import Request as Continuation
 from firesteel.backends.base import Backend, BackendFailed, complete
+from firesteel.backends.merge import merged
 from firesteel.format import STRENGTHS, Message, ToolCall, render
 from firesteel.server.ask import Caller, Usage
 from firesteel.server.errors import invalid
 from firesteel.server.http import answer_json, body_of, caller_of, connected, service_of
-from firesteel.server.merge import merged
 from firesteel.server.reading import Loose
 from firesteel.server.service import Service, work
 from firesteel.server.tokens import tokenizer_of

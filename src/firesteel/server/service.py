@@ -25,6 +25,7 @@ from firesteel.agent.toolbox import toolbox
 from firesteel.agent.tools import Tool
 from firesteel.backends import Backend
 from firesteel.backends.base import BackendFailed, ContextExceeded
+from firesteel.backends.merge import merged
 from firesteel.backends.resolve import PACKAGED
 from firesteel.format import Trace, image_tokens
 from firesteel.server.access import Access
@@ -32,7 +33,6 @@ from firesteel.server.admission import Admission
 from firesteel.server.ask import Ask, Caller, Usage
 from firesteel.server.errors import ApiError, invalid
 from firesteel.server.logs import CURRENT, note
-from firesteel.server.merge import merged
 from firesteel.server.metrics import Metrics
 from firesteel.server.names import Names
 from firesteel.server.settings import Settings

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from firesteel.server.merge import merged
+from firesteel.backends.merge import merged
 
 
 async def counted(name, pause, count, closed=None):
