@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run ask test lint clean
+.PHONY: run ask test lint web clean
 
 run: $(VENV)/.core
 	@$(BIN)/firesteel serve
@@ -18,6 +18,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The app's bundle is committed, so that nobody needs Node to use it; this makes it anew from its source.
+web:
+	cd web && npm ci --no-audit --no-fund && npm run build
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

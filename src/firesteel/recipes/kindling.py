@@ -4,7 +4,8 @@
   model that sees half as many. Control tokens stand at the published offsets from the first special id.
 - The stages: running text, picture descriptions and worked tasks together; worked tasks mostly; a reading stage for the
   vision tower, because the first two left digits and letters unread; a stage of transcripts, because the decoder did
-  not use what the tower now saw; worked tasks again, at the end those more often that were still weak; a stage with conversations that call tools.
+  not use what the tower now saw; worked tasks again, at the end those more often that were still weak; conversations
+  that call tools.
 - Rows of 384 tokens hold whole samples; the sliding window is 512, so packing never meets it.
 """
 
