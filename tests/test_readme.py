@@ -12,7 +12,7 @@ def test_file_tree_matches():
     package = ROOT / "src" / "firesteel"
     assert rooms == {p.name for p in package.iterdir() if p.is_dir() and p.name != "__pycache__"}
     folders = set(re.findall(r"^(\w+)/ ", tree, re.M))
-    assert folders == {"bench", "docs", "examples", "tests"}
+    assert folders == {"bench", "docs", "examples", "tests", "web"}
     assert all((ROOT / folder).is_dir() for folder in folders)
 
 

@@ -1,0 +1,25 @@
+"""The app with the packaged model: a question about a chart, and minds that think at once."""
+
+from tests.server.serving import kindling, live
+from tests.web.driving import asked, expect, mode, opened
+
+
+def test_the_examples_of_the_first_page_are_answered(page):
+    with live(backend=kindling) as (url, _):
+        opened(page, url)
+        page.get_by_text("Read a chart").click()
+        expect(page.locator(".previews img")).to_have_count(1)
+        page.keyboard.press("Enter")
+        expect(page.locator("article .prose")).to_have_text("25")
+        expect(page.get_by_text("Thought", exact=True)).to_be_visible()
+        page.keyboard.press("Alt+n")
+        page.get_by_text("Find things in a picture").click()
+        expect(page.locator(".previews img")).to_have_count(1)
+        page.keyboard.press("Enter")
+        expect(page.locator("figure rect")).to_have_count(1)
+        page.keyboard.press("Alt+n")
+        mode(page, "Contemplating")
+        page.get_by_label("Agents", exact=True).select_option("4")
+        turn = asked(page, "Order 40, 85, 79, 26 from largest to smallest.")
+        expect(turn.locator(".lane")).to_have_count(4)
+        expect(turn.locator(".clusters li").first).to_contain_text("85, 79, 40, 26")
