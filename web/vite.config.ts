@@ -12,6 +12,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     target: "es2022",
     reportCompressedSize: false,
+    license: { fileName: "licenses.md" }, // of what is bundled, as those licences ask
   },
   server: { proxy: { "/v1": "http://127.0.0.1:8000" } },
 });
