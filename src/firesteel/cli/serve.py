@@ -18,7 +18,7 @@ def serve(settings: Settings, log: str) -> None:
 
     def ready(url: str) -> None:
         body = json.dumps({"model": model, "messages": [{"role": "user", "content": "What is 47 + 86 + 19?"}]})
-        print(f"{model} answers at {url}/v1; try: {_curl(url, body)}", flush=True)
+        print(f"{model} is at {url} in a browser and at {url}/v1 for programs; try: {_curl(url, body)}", flush=True)
 
     sys.exit(run(settings, ready))
 
