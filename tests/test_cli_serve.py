@@ -31,7 +31,7 @@ def serve(folder, *options):
 def test_the_printed_command_gets_an_answer_of_kindling(tmp_path):
     with serve(tmp_path, "--slots", "2", "--log", "text") as process:
         printed, _, question = process.stdout.readline().partition("; try: ")
-        assert printed.startswith("kindling answers at http://127.0.0.1:"), process.stderr.read()
+        assert printed.startswith("kindling is at http://127.0.0.1:"), process.stderr.read()
         curl = shlex.split(question)
         url, body = curl[2], curl[curl.index("-d") + 1]
         answer = httpx.post(url, content=body, headers={"content-type": "application/json"}, timeout=120).json()
