@@ -103,6 +103,14 @@ def kindling() -> Run:
                 mix=Mix(calls=0.3, sheets=0.06, captions=0.05, visual=0.68, families=(*FAMILIES, *WEAK)),
                 optim=Optim(lr=2e-3, warmup=30, decay=0.8),
             ),
+            Stage(
+                name="tools-on",
+                steps=1600,
+                rows=12,
+                length=512,
+                mix=Mix(calls=0.35, sheets=0.04, captions=0.04, levels=(0.55, 0.45), visual=0.66),
+                optim=Optim(lr=3e-3, warmup=30, decay=0.6),
+            ),
         ),
     )
 

@@ -4,6 +4,7 @@
   that can be learnt. Some tools are everyday ones (weather, search, sums), asked for as people ask.
 - Half of the conversations go on with the tool's result and an answer that tells it; in some, tools are there and the
   question needs none.
+- Four in ten are texts to say again, without a tool: an argument is a few tokens of copying, these are dozens.
 - The thought names the tool, with more strength its arguments too, as the tasks' worked solutions do.
 """
 
@@ -50,6 +51,8 @@ class _Tool:
 
 def conversation(rng: random.Random, strength: int) -> tuple[list[Message], list[dict[str, Any]]]:
     """Messages that end with the assistant's, and the schemas of the tools that are there."""
+    if rng.random() < 0.4:
+        return _said_after(rng, strength), []
     tools = [_everyday(rng) if rng.random() < 0.4 else _made_up(rng) for _ in range(1 if rng.random() < 0.75 else 2)]
     if len({tool.schema["name"] for tool in tools}) < len(tools):
         tools = tools[:1]
@@ -75,6 +78,26 @@ def conversation(rng: random.Random, strength: int) -> tuple[list[Message], list
             Message("assistant", _told(used.result), reasoning),
         ]
     return messages, schemas
+
+
+def _said_after(rng: random.Random, strength: int) -> list[Message]:
+    """A text to repeat: the same skill as an argument's, with many more tokens of it in a row."""
+    pieces = [_piece(rng) for _ in range(rng.randint(2, 24))]
+    text = rng.choice((" ", " ", ", ")).join(pieces)
+    question = rng.choice(("Say after me: {}", "Repeat: {}", "Copy this text.\n{}", "{}\nSay that again.")).format(text)
+    return [Message("user", question), Message("assistant", text, _thought(strength, "Say it.", "Say it again."))]
+
+
+def _piece(rng: random.Random) -> str:
+    kind = rng.random()
+    if kind < 0.5:
+        return rng.choice(WORDS)
+    if kind < 0.6:
+        return rng.choice((*NAMES, *_PLACES))
+    if kind < 0.75:
+        return str(rng.randint(0, 10 ** rng.randint(1, 5)))
+    letters = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 6)))
+    return letters.capitalize() if kind > 0.9 else letters
 
 
 def _thought(strength: int, terse: str, full: str) -> str:
