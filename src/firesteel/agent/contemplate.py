@@ -136,7 +136,8 @@ async def _work(state: _State) -> None:
         ranked = clusters(state.candidates)
         if len(ranked) < 2 or settled(state.candidates, 0 if _late(state) else plan.agents):
             break
-        await _round(state, [*state.trace, _exchange(ranked[: plan.items])], number)
+        shown = [cluster.members[0].answer for cluster in ranked[: plan.items]]
+        await _round(state, [*state.trace, workspace(shown)], number)
     ranked = clusters(state.candidates)
     if ranked and len(ranked) > 1 and len(ranked[0].members) == 1 and len(ranked[0].members[0].answer) > LONG:
         ranked = await _select(state, ranked[: plan.items])
@@ -208,9 +209,9 @@ def _late(state: _State) -> bool:
     return deadline is not None and asyncio.get_running_loop().time() >= deadline
 
 
-def _exchange(ranked: Sequence[Cluster]) -> Message:
-    """The workspace that all agents of a round read: one answer of each kind, counts hidden."""
-    shown = [cluster.members[0].answer for cluster in ranked]
+def workspace(answers: Sequence[str]) -> Message:
+    """What all agents of a round read: one answer of each kind, counts hidden."""
+    shown = list(answers)
     # In random order, but the same for all agents, who share the prefix, and for a repetition of the run.
     random.Random("".join(shown)).shuffle(shown)
     return Message("user", _REFINE.format(items=_numbered(shown)))
@@ -219,8 +220,7 @@ def _exchange(ranked: Sequence[Cluster]) -> Message:
 async def _select(state: _State, ranked: list[Cluster]) -> list[Cluster]:
     """Moves the answer that the model picks to the front; what it says besides a number changes nothing."""
     answers = [cluster.members[0].answer for cluster in ranked]
-    ask = Message("user", _SELECT.format(count=len(answers), items=_numbered(answers)))
-    request = Request(messages=[*state.trace, ask], **state.options | {"temperature": 0.0, "max_tokens": 1024})
+    request = Request(messages=[*state.trace, choice(answers)], **state.options | {"temperature": 0.0, "max_tokens": 1024})
     (sample,) = await complete(state.backend, request)
     state.budget.used(sample.prompt_tokens, sample.cached_tokens, sample.completion_tokens)
     state.ledger.critical_path_tokens += sample.completion_tokens
@@ -228,6 +228,11 @@ async def _select(state: _State, ranked: list[Cluster]) -> list[Cluster]:
     if number and 1 <= int(number[0]) <= len(ranked):
         ranked.insert(0, ranked.pop(int(number[0]) - 1))
     return ranked
+
+
+def choice(answers: Sequence[str]) -> Message:
+    """Asks for the number, from 1, of the best of these answers."""
+    return Message("user", _SELECT.format(count=len(answers), items=_numbered(answers)))
 
 
 def _numbered(answers: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
-"""Complete runs as functions that return a `firesteel.train.config.Run`."""
+"""Complete runs as functions that return a `firesteel.train.config.Run` or a `firesteel.train.rl.config.RLRun`."""
 
 from firesteel.recipes.kindling import kindling, smoke
+from firesteel.recipes.reinforcement import kindling_rl, smoke_rl
 
 RECIPES = {"kindling": kindling, "smoke": smoke}
+RL_RECIPES = {"kindling": kindling_rl, "smoke": smoke_rl}

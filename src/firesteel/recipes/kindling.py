@@ -105,11 +105,19 @@ def kindling() -> Run:
             ),
             Stage(
                 name="tools-on",
-                steps=1600,
+                steps=400,
                 rows=12,
                 length=512,
                 mix=Mix(calls=0.35, sheets=0.04, captions=0.04, levels=(0.55, 0.45), visual=0.66),
-                optim=Optim(lr=3e-3, warmup=30, decay=0.6),
+                optim=Optim(lr=3e-3, warmup=30, decay=0.0),
+            ),
+            Stage(
+                name="spread",
+                steps=800,
+                rows=12,
+                length=512,
+                mix=Mix(calls=0.3, sheets=0.04, captions=0.04, levels=(0.6, 0.4), visual=0.66, spread=0.15),
+                optim=Optim(lr=3e-3, warmup=20, decay=0.7),
             ),
         ),
     )

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,7 @@ class Optim:
     decay: float = 0.5  # the last part of the steps over which the rate falls linearly to zero
     clip: float = 1.0
     muon: bool = True
+    balance: float = 1e-3  # how far a step moves the routers' bias against their load (arXiv 2408.15664)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,7 @@ class Mix:
     levels: tuple[float, ...] = (1.0,)  # weight of level 1, 2, …
     families: tuple[str, ...] = ()
     visual: float = 0.6  # share of visual families among traces
+    spread: float = 0.0  # share of traces with the thought of another strength: what reinforcement can choose from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +85,39 @@ class Run:
     precision: str = "auto"  # "bf16", "fp32", or whichever the device multiplies faster
     compile: bool = True
     checkpoint_every: int = 100
+    keep_every: int = 0  # on the plateau, so often a checkpoint is kept to branch from; 0: never
+    branch: str = ""  # a kept checkpoint, of a run with the same stages, from which this one starts
     workers: int = 1  # processes that draw data ahead of the training
+
+
+def from_dict(kind: Any, data: Mapping[str, Any]) -> Any:
+    """A dataclass of this file from what `json.dumps(asdict(it))` wrote; what is not there takes its default.
+
+    Raises ValueError for an unknown key.
+    """
+    hints = get_type_hints(kind)
+    if unknown := data.keys() - hints.keys():
+        raise ValueError(f"unknown key {min(unknown)!r}; there are: {', '.join(hints)}")
+    return kind(**{key: _typed(hints[key], value) for key, value in data.items()})
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_dict(hint, value)
+    return tuple(_typed(get_args(hint)[0], item) for item in value) if isinstance(value, list) else value
 
 
 def override(config: Any, assignments: list[str]) -> Any:
     """Applies `a.b=c` assignments to nested frozen dataclasses, tuples (by index) and dictionaries.
 
+    `config` may be a recipe: assignments to its parameters are then what it is called with (`size=512`).
     Raises ValueError for an unknown key or a value of the wrong kind, naming what exists.
     """
+    if inspect.isfunction(config):
+        known = inspect.signature(config).parameters
+        given = [a for a in assignments if a.partition("=")[0] in known]
+        arguments = override({name: known[name].default for name in known}, given)
+        config, assignments = config(**arguments), [a for a in assignments if a not in given]
     for assignment in assignments:
         path, separator, text = assignment.partition("=")
         if not separator:

@@ -1,0 +1,44 @@
+"""Runs of reinforcement learning as functions that return an `RLRun`; the policy they start from is named apart."""
+
+from __future__ import annotations
+
+from firesteel.train.rl.config import Phase, RLRun
+
+# Measured and never trained on: charts, clocks, shapes, arithmetic and lists each lose one.
+HELD_OUT = ("line_chart", "clock", "geometry", "product", "sorting")
+
+
+def kindling_rl() -> RLRun:
+    """Accuracy, compression, extension, operators, on levels 1 and 2; level 3 and `HELD_OUT` are never trained on."""
+    return RLRun(
+        name="kindling-rl",
+        phases=(
+            Phase(name="accuracy", steps=40, levels=(1, 2), calls=0.15),
+            Phase(name="compress", steps=40, levels=(1, 2), calls=0.1, penalty=1.0),
+            Phase(name="extend", steps=15, levels=(1, 2), calls=0.1, penalty=0.5),
+            Phase(name="operators", steps=15, levels=(1, 2), calls=0.1, penalty=0.5, refine=0.5),
+        ),
+        held_out=HELD_OUT,
+    )
+
+
+def smoke_rl() -> RLRun:
+    """A minute on anything: proves that every phase works."""
+    return RLRun(
+        name="smoke-rl",
+        phases=(
+            Phase(name="accuracy", steps=2, calls=0.3),
+            Phase(name="compress", steps=2, penalty=1.0, refine=0.4),
+        ),
+        families=("chain_sum", "letters"),
+        held_out=("strings",),
+        prompts=4,
+        samples=4,
+        max_tokens=64,
+        rows=4,
+        slots=8,
+        measure_every=2,
+        measured=2,
+        compile=False,
+        checkpoint_every=1,
+    )
