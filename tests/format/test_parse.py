@@ -514,3 +514,9 @@ def test_a_call_reads_like_json():
 def test_deep_json_is_text():
     deep = "[" * 100_000
     assert parse(f"{call('now', a=deep)}<|eot|>").tool_calls[0].arguments == {"a": deep}
+
+
+def test_a_call_whose_name_could_not_be_told_again_is_an_error_and_no_call():
+    body = '<atem:function_calls>\n<atem:invoke name="a b">\n</atem:invoke>\n</atem:function_calls>'
+    said = parse(f" to=a<|message|>{body}<|eot|>")
+    assert not said.tool_calls and "'a b' is no name of a tool" in said.errors[0]

@@ -43,6 +43,7 @@ _READINGS = (
     (_LOOSE, False, _ANY_TAG, False),
 )
 
+NAME = re.compile(r'[^\s<>"]+')  # of a tool, as the grammar can carry it
 RawCall = tuple[str, list[tuple[str, str]]]
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from firesteel.format.atem import function_of, write_call
+from firesteel.format.atem import NAME, function_of, write_call
 from firesteel.format.images import image_tokens
 from firesteel.format.tokenizer import Tokenizer
 from firesteel.format.trace import Message, Part, ToolCall
@@ -37,7 +37,6 @@ Strings are written as they are, lists and objects as JSON.
 
 // Function schemas"""
 
-_NAME = re.compile(r'[^\s<>"]+')
 _MEDIA_TAG = re.compile("<(?=(?:image|video|audio)>)")
 
 
@@ -124,7 +123,7 @@ def check_name(name: str, what: str) -> str:
     """A tool's name as the grammar can carry it. Raises ValueError otherwise."""
     if not name:
         raise ValueError(f"A {what} needs the tool's name, or the tool_call_id of a call that came before it.")
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ValueError(f"The tool name {name!r} holds a space, a quote or an angle bracket.")
     if name in (*RECIPIENTS, "developer"):
         raise ValueError(f"A tool cannot be called {name!r}: that is a recipient of its own.")

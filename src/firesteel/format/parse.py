@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from firesteel.format.atem import read_calls, typed_call
+from firesteel.format.atem import NAME, read_calls, typed_call
 from firesteel.format.trace import Message, ToolCall
 
 EventKind = Literal["reasoning", "content", "commentary", "tool_call", "error"]
@@ -230,6 +230,9 @@ class StreamParser:
         if self._is_tool():
             raw_calls, errors = read_calls(self._so_far())
             for call in (typed_call(raw, self._tools) for raw in raw_calls):
+                if not NAME.fullmatch(call.name):  # it could not be told to the model again
+                    errors.append(f"{call.name!r} is no name of a tool.")
+                    continue
                 self._calls.append(call)
                 self._events.append(ParseEvent("tool_call", call=call))
             self._errors += errors
