@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from firesteel.format import Tokenizer
-from firesteel.train.corpus import documents, encode_corpus
+from firesteel.train.corpus import documents, encode_corpus, tidy
 from firesteel.train.tokenizer import train_tokenizer
 
 LONG = "The quick brown fox jumps over the lazy dog. " * 8
@@ -41,3 +41,9 @@ def test_encoded_corpus_decodes_to_the_documents(tmp_path):
     assert tokenizer.id("<|eot|>") not in ids  # control strings in a corpus are plain text
     texts = {tokenizer.decode(part[1:].tolist()) for part in np.split(ids, np.nonzero(ids == begin)[0]) if len(part)}
     assert texts == {f"{LONG}first", f"{LONG}<|eot|> second"}
+
+
+def test_tidy_text_stays_as_it_is():
+    messy = "Cafe\u0301 (, )\x07 and\r\n\n\n \nformula_3 tea"
+    assert tidy(messy) == "Café  and\n\n tea"
+    assert tidy(tidy(messy)) == tidy(messy)

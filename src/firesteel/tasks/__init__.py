@@ -1,12 +1,14 @@
 """Verifiable problems, generated without end: `make("chain_sum", seed=7)`.
 
 `FAMILIES` is the whole registry, in a fixed order: visual families first. A new family is a class and its line here.
+The tasks of reasoning-gym are found by name (`gym:TASK`) and stand in no list, so nothing needs that library unasked.
 """
 
 from __future__ import annotations
 
 import random
 
+from firesteel.tasks import gym
 from firesteel.tasks.arithmetic import ChainSum, Equation, Product
 from firesteel.tasks.base import Family, Problem
 from firesteel.tasks.charts import BarChart, LineChart, PieChart
@@ -62,6 +64,8 @@ def make(family: str, seed: int, level: int = 1) -> Problem:
 
 def get(family: str) -> Family:
     """The family called `family`; raises ValueError with the names that exist."""
+    if family.startswith(gym.PREFIX):
+        return gym.family(family)
     if family not in FAMILIES:
         raise ValueError(f"There is no task family {family!r}. There are: {', '.join(FAMILIES)}.")
     return FAMILIES[family]
