@@ -6,12 +6,13 @@ import pytest
 from PIL import Image
 
 from firesteel.backends import Delta
-from firesteel.evals.contemplating import ONE, measure, plot, summary, to_json
+from firesteel.evals.contemplating import ONE, Record, Settings, measure, plot, problems, summary, to_json
 from firesteel.tasks import make
 from firesteel.tasks.base import HELD_OUT
 from tests.agent.scripted import says
 
 N = 12
+SETTINGS = Settings("mostly", agents=(1, 4, 8))
 
 
 class Mostly:
@@ -48,7 +49,9 @@ class Mostly:
 
 @pytest.fixture(scope="module")
 def results():
-    return asyncio.run(measure(Mostly(0.6), ["chain_sum"], N, seeds=(0, 1), agents=(1, 4, 8)))
+    record, keys = Record(SETTINGS), problems(["chain_sum"], N, (0, 1))
+    asyncio.run(measure(Mostly(0.6), keys, record))
+    return record.results(keys)
 
 
 def test_every_strategy_meets_the_same_problems(results):
@@ -81,4 +84,41 @@ def test_results_can_be_kept_and_drawn(results, tmp_path):
 
 def test_unknown_families_are_refused():
     with pytest.raises(ValueError, match="nonsense"):
-        asyncio.run(measure(Mostly(1.0), ["nonsense"], 1))
+        problems(["nonsense"], 1, [0])
+
+
+def test_a_run_that_was_cut_off_goes_on_where_it_was(tmp_path):
+    path, keys = tmp_path / "made" / "r.jsonl", problems(["chain_sum"], 4, (0, 1))
+    seen = []
+
+    async def cut_off():
+        backend = Mostly(0.6)
+
+        def progress():
+            seen.append(1)
+            if len(seen) == 3:
+                raise KeyboardInterrupt
+
+        await measure(backend, keys, Record(SETTINGS, path), progress)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(cut_off())
+    with path.open("a") as file:
+        file.write('{"problem": ["chain_sum", 1')  # torn by a kill
+    record = Record(SETTINGS, path)
+    assert list(record.met) == keys[:3] and len(record.results(keys)[ONE]) == 3
+    before = dict(record.met)
+    asyncio.run(measure(Mostly(0.6), keys, record))
+    again = Record(SETTINGS, path)
+    assert again.met == record.met and list(again.met) == keys and before.items() <= again.met.items()
+    assert len(again.results(keys[:5])["majority@8"]) == 5
+
+
+def test_a_record_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "r.jsonl"
+    Record(SETTINGS, path)
+    with pytest.raises(ValueError, match="line 1: it was made by another model"):
+        Record(Settings("other", agents=(1, 4, 8)), path)
+    path.write_text(path.read_text() + "rubbish\n")
+    with pytest.raises(ValueError, match="line 2"):
+        Record(SETTINGS, path)

@@ -6,19 +6,23 @@
 - "One thinker, longer" is the strongest thought that the model was trained for (strength 512) with all agents' tokens
   to spend: what a single chain can do with the same compute.
 - Differences are paired over problems, with bootstrap intervals; seeds are different problems and different samples.
+- Each problem is written down when all strategies have met it, so that a run that was cut off goes on where it was.
 
 Protocol: short-m@k (Hassid et al. 2025, arXiv 2505.17813) takes the majority of the m shortest of k chains.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import fmean
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from firesteel.agent import Event, Limits, run
 from firesteel.agent.answers import Candidate, clusters
@@ -44,38 +48,92 @@ class Outcome:
 
 
 Results = dict[str, list[Outcome]]
+Met = dict[str, Outcome]  # what every strategy made of one problem
+
+
+class Key(NamedTuple):
+    """A problem, and the seed of its samples."""
+
+    family: str
+    number: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all problems of a record have in common; `model` names the weights."""
+
+    model: str
+    level: int = 1
+    max_tokens: int = 512
+    agents: tuple[int, ...] = (1, 2, 4, 8, 16)
+
+
+class Record:
+    """Finished problems, in a file if `path` is one: a line of settings, then a line for each problem.
+
+    Raises ValueError for a file of other settings, and for one with a damaged line, but for the last, which a kill may
+    have torn and which is asked again.
+    """
+
+    def __init__(self, settings: Settings, path: Path | None = None) -> None:
+        self.settings, self.met = settings, dict[Key, Met]()
+        self._path = path
+        head = {"settings": json.loads(json.dumps(asdict(settings)))}
+        if path is None:
+            return
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(head) + "\n", encoding="utf-8")
+        whole = path.read_bytes()
+        whole = whole[: whole.rfind(b"\n") + 1]
+        os.truncate(path, len(whole))
+        for number, line in enumerate(whole.decode("utf-8", "replace").splitlines(), 1):
+            try:
+                row = json.loads(line)
+                if number == 1 and row != head:
+                    raise ValueError("it was made by another model or with other settings; name another file.")
+                if number > 1:
+                    self.met[Key(*row["problem"])] = {name: Outcome(**told) for name, told in row["outcomes"].items()}
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{path}, line {number}: {error}") from error
+
+    def add(self, key: Key, met: Met) -> None:
+        self.met[key] = met
+        if self._path is not None:
+            row = {"problem": key, "outcomes": {name: asdict(outcome) for name, outcome in met.items()}}
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+    def results(self, keys: Sequence[Key]) -> Results:
+        """The outcomes of those of these problems that are finished, in the same order for every strategy."""
+        results: Results = {}
+        for key in keys:
+            for strategy, outcome in self.met.get(key, {}).items():
+                results.setdefault(strategy, []).append(outcome)
+        return results
+
+
+def problems(families: Sequence[str], n: int, seeds: Sequence[int]) -> list[Key]:
+    """`n` of each family and seed; those of the first seed come first. Raises ValueError for unknown families."""
+    for name in families:
+        get(name)
+    return [Key(name, HELD_OUT * (seed + 1) + i, seed) for seed in seeds for name in families for i in range(n)]
 
 
 async def measure(
-    backend: Backend,
-    families: Sequence[str],
-    n: int,
-    seeds: Sequence[int] = (0, 1, 2),
-    agents: Sequence[int] = (1, 2, 4, 8, 16),
-    level: int = 1,
-    max_tokens: int = 512,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Results:
-    """All strategies on `n` problems of each family and seed; outcomes stand in the same order in every list.
-
-    Raises ValueError for unknown families and what the backend refuses.
-    """
-    for name in families:
-        get(name)
-    jobs = [(seed, name, HELD_OUT * (seed + 1) + i) for seed in seeds for name in families for i in range(n)]
-    results: Results = {}
-    for done, (seed, name, number) in enumerate(jobs, 1):
-        problem = make(name, number, level)
-        for strategy, outcome in (await _all(backend, problem, agents, max_tokens, seed)).items():
-            results.setdefault(strategy, []).append(outcome)
-        if on_progress:
-            on_progress(done, len(jobs))
-    return results
+    backend: Backend, keys: Sequence[Key], record: Record, on_progress: Callable[[], None] = lambda: None
+) -> None:
+    """All strategies on the problems that the record does not have yet. Raises ValueError for what is refused."""
+    settings = record.settings
+    for key in keys:
+        if key not in record.met:
+            problem = make(key.family, key.number, settings.level)
+            record.add(key, await _all(backend, problem, settings.agents, settings.max_tokens, key.seed))
+        on_progress()
 
 
-async def _all(
-    backend: Backend, problem: Problem, agents: Sequence[int], max_tokens: int, seed: int
-) -> dict[str, Outcome]:
+async def _all(backend: Backend, problem: Problem, agents: Sequence[int], max_tokens: int, seed: int) -> Met:
     question = _message(problem)
     most = max(agents)
     limits = Limits(turn_tokens=max_tokens)

@@ -51,6 +51,45 @@ def paired_bootstrap(
     return Difference(float(values @ counts / len(first)), float(low), float(high))
 
 
+def crossed_bootstrap(
+    first: np.ndarray,
+    second: np.ndarray,
+    rounds: int = 2000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    relative: bool = False,
+) -> Difference:
+    """mean(first) - mean(second), or with `relative` mean(first) / mean(second) - 1, with a percentile interval.
+
+    (R, P) and (R', P) arrays: R trained models of one kind and R' of another over the same P problems in the same
+    order. Problems are resampled together, models for each kind by themselves; with one model each this is the paired
+    bootstrap over problems. Three models know little of their own spread, so the interval is then rather too narrow.
+    Resamples in which a relative difference has nothing to be relative to are left out. Raises ValueError for arrays
+    that do not fit together, or where mean(second) is 0 and `relative` is asked.
+    """
+    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1] or not first.size or not second.size:
+        raise ValueError(f"A comparison needs the same problems twice, not arrays {first.shape} and {second.shape}.")
+    below = second.mean() if relative else 1.0
+    if below == 0:
+        raise ValueError("There is nothing to be relative to: the mean is 0.")
+    rng = np.random.default_rng(seed)
+    problems = _weights(rng, first.shape[1], rounds)
+    ours, theirs = ((problems * (_weights(rng, len(arm), rounds) @ arm)).sum(1) for arm in (first, second))
+    if relative:
+        usable = theirs > 0
+        found = ours[usable] / theirs[usable] - 1
+        mean = first.mean() / below - 1
+    else:
+        found, mean = ours - theirs, first.mean() - second.mean()
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Difference(float(mean), float(low), float(high))
+
+
+def _weights(rng: np.random.Generator, count: int, rounds: int) -> np.ndarray:
+    """(rounds, count): how often each of `count` things is drawn in a resample, as shares."""
+    return rng.multinomial(count, np.full(count, 1 / count), size=rounds) / count
+
+
 def pass_at_k(n: int, correct: int, k: int) -> float:
     """The chance that one of k samples is right, estimated without bias from n samples (Chen et al. 2021).
 
