@@ -5,7 +5,7 @@
 Both start from the run's newest weights (the packaged recipe's random ones where there is no run), take the same packed
 rows and pictures, and make the same kind of update (forward, backward, clipping, fused AdamW for transformers, ours for
 ours). Steps alternate between the two, so that a busy machine disturbs both alike. Transformers sees plain causal
-rows, which is less work than our masked ones. Printed: median tokens per second and the ratio.
+rows, which is less work than our masked ones. Printed: median tokens per second, the ratio and our MFU.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from transformers import MuseGlimmerForConditionalGeneration
 
 from firesteel.model import save
 from firesteel.recipes import RECIPES
+from firesteel.train import checkpoint
 from firesteel.train.batches import DeviceBatch, prefetched
 from firesteel.train.loop import Trainer, prepare
 from firesteel.train.optim import MuonAdamW
@@ -71,7 +72,8 @@ def main() -> None:
     arguments.run.mkdir(parents=True, exist_ok=True)
     tokenizer, _ = prepare(run, arguments.run)
     trainer = Trainer(run, arguments.run, tokenizer, None, torch.device("cpu"))
-    trainer._load(with_optimiser=False)
+    if start := checkpoint.newest(arguments.run):
+        checkpoint.read(start, trainer.learner, None)
     shards = Shards(run.stages[-1], 7, arguments.run / "tokenizer" / "tokenizer.json", None, arguments.run / "bench", 1)
     batches = []
     for batch in prefetched(shards.batches(0), torch.device("cpu")):
@@ -100,6 +102,8 @@ def main() -> None:
     for name, values in seconds.items():
         median = statistics.median(values)
         print(f"{name:24} {tokens / median:8.0f} tokens/s   firesteel is {median / ours:.2f} times as fast")
+    work = statistics.median(trainer.flops.update(batch) for batch in batches)
+    print(f"model FLOPs utilisation {work / ours / trainer.peak:.1%} of {trainer.peak / 1e12:.3f} TFLOP/s")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
+import dataclasses
+import json
+
 import pytest
 
 from firesteel.recipes import RECIPES
-from firesteel.train.config import override
+from firesteel.train.config import Run, from_dict, override
 
 
 def test_override_reaches_nested_values():
@@ -25,3 +28,22 @@ def test_override_accepts_lists_and_integers_for_floats():
 def test_override_refuses_what_does_not_exist(assignment):
     with pytest.raises(ValueError):
         override(RECIPES["smoke"](), [assignment])
+
+
+def test_override_calls_a_recipe_with_what_it_takes():
+    run = override(RECIPES["ladder"], ["size=512", "sparse=True", "stages.0.rows=8"])
+    assert run.model["text_config"]["hidden_size"] == 512 and run.model["model_type"] == "muse_spark"
+    assert run.stages[0].rows == 8
+    assert override(RECIPES["smoke"], []) == RECIPES["smoke"]()
+    with pytest.raises(ValueError, match="size is a int"):
+        override(RECIPES["ladder"], ["size=big"])
+
+
+def test_a_run_comes_back_from_json():
+    run = RECIPES["kindling"]()
+    data = json.loads(json.dumps(dataclasses.asdict(run)))
+    assert from_dict(Run, data) == run
+    del data["keep_every"]
+    assert from_dict(Run, data) == run
+    with pytest.raises(ValueError, match="unknown key 'stagez'"):
+        from_dict(Run, data | {"stagez": 1})

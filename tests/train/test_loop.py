@@ -4,13 +4,15 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from firesteel import model as models
 from firesteel.format import Tokenizer
 from firesteel.recipes import RECIPES
+from firesteel.train import checkpoint
 from firesteel.train.batches import Packed, device_batch
 from firesteel.train.config import override
-from firesteel.train.loop import Trainer, precision, prepare, train
+from firesteel.train.loop import Trainer, _claim, branched, precision, prepare, train
 from firesteel.train.shards import Shards
 
 TINY = ["stages.0.rows=2", "stages.1.rows=2", "stages.0.steps=4", "stages.1.steps=4", "checkpoint_every=2"]
@@ -55,11 +57,13 @@ def test_a_killed_run_draws_the_same_curve(finished, tmp_path):
     with pytest.raises(Killed):
         first.fit()
     second = _trainer(run, tmp_path)
-    assert second._peek() == (0, 2)
+    assert checkpoint.place_of(checkpoint.newest(tmp_path)) == (0, 2)
     second.fit()
     assert losses(tmp_path) == losses(finished.parent)
-    for ours, theirs in zip(second.model.parameters(), models.load(finished).parameters(), strict=True):
-        assert torch.equal(ours, theirs)
+    # Weights and optimiser, bit for bit.
+    ours, theirs = (load_file(directory / checkpoint.FILE) for directory in (tmp_path, finished.parent))
+    assert ours.keys() == theirs.keys() and any(name.startswith("optimiser.") for name in ours)
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
 
 
 def _trainer(run, directory):
@@ -70,6 +74,68 @@ def _trainer(run, directory):
 def test_a_directory_belongs_to_one_run(finished):
     with pytest.raises(ValueError, match="other settings"):
         train(override(RECIPES["smoke"](), ["seed=5"]), finished.parent)
+
+
+def test_a_directory_from_before_a_setting_existed_is_still_its_runs(finished, tmp_path):
+    run = override(RECIPES["smoke"](), TINY)
+    settings = json.loads((finished.parent / "run.json").read_text())
+    del settings["keep_every"], settings["stages"][0]["optim"]["balance"]
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(settings))
+    _claim(run, path)
+    assert json.loads(path.read_text())["keep_every"] == 0
+    settings["stages"][0]["optim"]["clip"] = 2.0
+    path.write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="other settings"):
+        _claim(run, path)
+
+
+def test_another_horizon_branches_from_the_plateau(finished, tmp_path):
+    """A run of 4 steps keeps its plateau at 2; a branch falls from there, as a run of that length would have."""
+    changes = ["stages.0.rows=2", "stages.0.optim.decay=0.5", "stages.0.optim.warmup=1", "checkpoint_every=100"]
+    run = override(RECIPES["smoke"](), [*changes, "keep_every=2"])
+    run = dataclasses.replace(run, stages=run.stages[:1])
+    directories = {}
+    for name, steps in (("long", 8), ("short", 4), ("branch", 8)):
+        directories[name] = directory = tmp_path / name
+        directory.mkdir()
+        for made in ("tokenizer", "shards"):
+            if (name, made) != ("branch", "tokenizer"):
+                shutil.copytree(finished.parent / made, directory / made)
+        changes = [f"stages.0.steps={steps}"]
+        if name == "branch":
+            changes.append(f"branch={directories['long'] / 'plateau-00-0000002.safetensors'}")
+        train(override(run, changes), directory, "cpu")
+    kept = sorted(path.name for path in directories["long"].glob("plateau*"))
+    assert kept == ["plateau-00-0000002.safetensors", "plateau-00-0000004.safetensors"]
+    rows = {
+        name: json.loads((path / "metrics.jsonl").read_text().splitlines()[-1]) for name, path in directories.items()
+    }
+    assert rows["branch"]["step"] == 4 and rows["long"]["step"] == 8
+    assert rows["branch"]["loss"] == rows["short"]["loss"] and rows["branch"]["lr"] == rows["short"]["lr"]
+
+
+def test_a_branch_needs_a_plateau_and_a_fall(finished):
+    end = finished.parent / checkpoint.FILE
+    with pytest.raises(ValueError, match="does not stand on the plateau"):
+        branched(override(RECIPES["smoke"](), [f"branch={end}"]))
+
+
+def test_a_sparse_model_learns_and_its_load_evens_out(finished, tmp_path):
+    for name in ("tokenizer", "shards"):
+        shutil.copytree(finished.parent / name, tmp_path / name)
+    run = override(RECIPES["smoke-sparse"](), ["stages.0.steps=32", "stages.0.rows=2", "checkpoint_every=100"])
+    run = dataclasses.replace(run, stages=run.stages[:1])
+    trainer = _trainer(run, tmp_path)
+    loads = []
+    step = trainer._balance
+    trainer._balance = lambda rate: (loads.append(torch.stack([r.load for r in trainer.routers])), step(rate))[1]
+    trainer.fit()
+    curve = losses(tmp_path)
+    assert curve[-1] < 0.8 * curve[0]
+    busiest = [(sum(part) / sum(part).float().mean()).max().item() for part in (loads[:4], loads[-8:])]
+    assert busiest[1] < busiest[0] and busiest[1] < 1.3
+    assert all(router.e_score_correction_bias.abs().max() > 0.02 for router in trainer.routers)
 
 
 def test_packed_loss_equals_the_loss_of_samples_alone(finished):

@@ -15,6 +15,8 @@ def test_orthogonalised_singular_values_are_near_one(shape):
 def test_which_parameters_are_hidden_matrices():
     matrix = torch.zeros(4, 4)
     assert is_hidden_matrix("model.language_model.layers.0.mlp.up_proj.weight", matrix)
+    assert is_hidden_matrix("model.language_model.layers.0.mlp.gate_proj.weight", matrix)
+    assert not is_hidden_matrix("model.language_model.layers.0.mlp.gate.weight", matrix)  # a router
     assert not is_hidden_matrix("lm_head.weight", matrix)
     assert not is_hidden_matrix("model.language_model.embed_tokens.weight", matrix)
     assert not is_hidden_matrix("model.language_model.norm.weight", torch.zeros(4))
@@ -33,6 +35,24 @@ def test_adamw_share_equals_torch():
             optimiser.step()
             optimiser.zero_grad()
     torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-5, atol=1e-6)
+
+
+def test_what_joins_late_does_not_disturb_the_others():
+    """AdamW's correction for the first steps belongs to each parameter: a tower may see its first picture late."""
+    torch.manual_seed(0)
+    late, early = nn.Linear(3, 3), nn.Linear(3, 3)
+    alone = nn.Linear(3, 3)
+    alone.load_state_dict(early.state_dict())
+    both = MuonAdamW(nn.ModuleList([late, early]), lr=1e-2, adam_lr_scale=1.0, weight_decay=0.0, muon=False)
+    one = MuonAdamW(alone, lr=1e-2, adam_lr_scale=1.0, weight_decay=0.0, muon=False)
+    x = torch.ones(2, 3)
+    for step in range(4):
+        (early(x).square().sum() + (late(x).sum() if step == 3 else 0)).backward()
+        alone(x).square().sum().backward()
+        for optimiser in (both, one):
+            optimiser.step()
+            optimiser.zero_grad()
+    assert torch.equal(early.weight, alone.weight)
 
 
 def test_muon_lowers_a_loss_that_a_matrix_can_solve():

@@ -1,3 +1,4 @@
+import dataclasses
 import random
 
 import numpy as np
@@ -5,9 +6,20 @@ import pytest
 
 from firesteel.format import Tokenizer, parse
 from firesteel.tasks import make
+from firesteel.tasks.albums import open_album
 from firesteel.train.config import Mix, Stage
-from firesteel.train.shards import BATCHES, build_shard, conversation, draw_sample, read_shard, sample_strength
+from firesteel.train.shards import (
+    BATCHES,
+    Shards,
+    _pack,
+    build_shard,
+    conversation,
+    draw_sample,
+    read_shard,
+    sample_strength,
+)
 from firesteel.train.tokenizer import train_tokenizer
+from tests.tasks.albums import small
 
 STAGE = Stage(name="both", steps=BATCHES, rows=2, length=384, mix=Mix(text=0.25, captions=0.2, visual=0.5))
 
@@ -70,3 +82,56 @@ def test_strengths_cover_the_scale():
     rng = random.Random(0)
     drawn = [sample_strength(rng) for _ in range(2000)]
     assert min(drawn) == 1 and max(drawn) == 512 and len(set(drawn)) > 200
+
+
+def test_pictures_of_albums_are_drawn_from_the_trained_side(tokenizer, tmp_path):
+    path = small.photographs(tmp_path / "a.zip")
+    mix = Mix(pictures=1.0, captions=0.3, albums=(str(path),))
+    stage = Stage(name="album", steps=BATCHES, rows=1, length=320, mix=mix)
+    for name in ("one.npz", "two.npz"):
+        build_shard(stage, 0, 0, tokenizer, np.zeros(0, np.uint16), tmp_path / name)
+    batches = [list(read_shard(tmp_path / name, 1)) for name in ("one.npz", "two.npz")]
+    assert all((a.ids == b.ids).all() for a, b in zip(*batches, strict=True))
+    said = " ".join(tokenizer.decode(list(batch.ids[0])) for batch in batches[0])
+    assert all(word in said for word in ("cup", "ship", "bbox_2d", "How many pictures", "Describe the picture."))
+    album = open_album(str(path))
+    shades = {album.image(number).getpixel((5, 5)) for number in album.trained}
+    alone = {image.getpixel((5, 5)) for batch in batches[0] for image in batch.images if image.width != 224}
+    assert len(alone) > 10 and alone <= shades
+
+
+def test_a_share_of_pictures_without_albums_is_explained(tokenizer):
+    with pytest.raises(ValueError, match="firesteel data pictures"):
+        draw_sample(random.Random(0), Mix(pictures=1.0), tokenizer)
+
+
+def test_rows_are_filled(shard):
+    """Best-fit decreasing leaves little room; first come, first served would leave a third."""
+    batches = list(read_shard(shard, STAGE.rows))
+    assert np.mean([(batch.docs > 0).mean() for batch in batches]) > 0.93
+
+
+def test_packing_prefers_no_length(tokenizer):
+    mix, rng = Mix(families=("chain_sum",)), random.Random(0)
+    drawn = np.mean([len(draw_sample(rng, mix, tokenizer).ids) for _ in range(1000)])
+    rows = _pack(random.Random(1), Stage(name="x", steps=1, length=384, mix=mix), 60, tokenizer)
+    lengths = [(docs == number).sum() for _, _, docs, _ in rows for number in range(1, docs.max() + 1)]
+    assert abs(np.mean(lengths) / drawn - 1) < 0.08
+
+
+def test_ranks_draw_each_their_part_and_use_all(tokenizer, tmp_path):
+    stage = dataclasses.replace(STAGE, steps=2 * BATCHES, mix=Mix(families=("chain_sum",)))
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(tokenizer.path.read_bytes())
+    ranks = [Shards(stage, 0, path, None, tmp_path / "shards", 1, rank, 2) for rank in range(2)]
+    drawn = [[], []]
+    for shards, numbers in zip(ranks, drawn, strict=True):
+        submit = shards._pool.submit
+        shards._pool.submit = lambda work, *args, submit=submit, to=numbers: (to.append(args[2]), submit(work, *args))[
+            1
+        ]
+    for first, second in zip(*(shards.batches(0) for shards in ranks), strict=True):
+        assert (first.ids == second.ids).all()
+    assert drawn == [[0], [1]]
+    for shards in ranks:
+        shards.close()

@@ -1,4 +1,4 @@
-"""Commands that make a model: train, data, export."""
+"""Commands that make a model: train, rl, sft, reproduce, data, export."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from typing import Annotated
 import typer
 
 app = typer.Typer()
+corpora = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make a training corpus.")
+app.add_typer(corpora, name="data")
+
+Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="kindling, or smoke for a try.", show_default=False)]
+Change = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="A.B=C", default_factory=list, show_default=False, help="Changes a value; repeatable."
+    ),
+]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where to.", show_default="runs/NAME")]
 
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="kindling, or smoke for a try.", show_default=False)],
-    change: Annotated[
-        list[str],
-        typer.Option(
-            "--set", metavar="A.B=C", default_factory=list, show_default=False, help="Changes a value; repeatable."
-        ),
-    ],
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to.", show_default="runs/NAME")] = None,
+    recipe: Recipe,
+    change: Change,
+    out: Out = None,
 ) -> None:
     """Train a model by a recipe, or go on where a run was stopped."""
     from firesteel.cli.train import train as run
@@ -29,17 +35,12 @@ def train(
 
 @app.command()
 def rl(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="kindling, or smoke for a try.", show_default=False)],
-    change: Annotated[
-        list[str],
-        typer.Option(
-            "--set", metavar="A.B=C", default_factory=list, show_default=False, help="Changes a value; repeatable."
-        ),
-    ],
+    recipe: Recipe,
+    change: Change,
     start: Annotated[
         str, typer.Option(metavar="DIR", help="The checkpoint to start from; kindling, or a .gguf file of ours.")
     ] = "kindling",
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to.", show_default="runs/NAME")] = None,
+    out: Out = None,
 ) -> None:
     """Reinforce a model on tasks that can be checked: accuracy first, then shorter thoughts."""
     from firesteel.cli.rl import rl as run
@@ -52,7 +53,8 @@ def sft(
     data: Annotated[
         list[str],
         typer.Argument(
-            metavar="DATA...", help="JSONL of conversations (OpenAI, ShareGPT); or gsm8k:, dolly:, sgd: and a file."
+            metavar="DATA...",
+            help="JSONL of conversations (OpenAI, ShareGPT); gsm8k:, dolly:, sgd: and a file; tasks:N.",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty directory.", show_default=False)],
@@ -62,7 +64,7 @@ def sft(
     epochs: Annotated[float, typer.Option(metavar="X", help="How often all examples are learnt.")] = 3.0,
     batch: Annotated[int, typer.Option(metavar="N", help="Examples of an update.")] = 16,
     rate: Annotated[
-        float | None, typer.Option(metavar="X", help="Learning rate.", show_default="5e-4, LoRA 2e-4")
+        float | None, typer.Option(metavar="X", help="Learning rate.", show_default="1e-3, LoRA 2e-4")
     ] = None,
     holdout: Annotated[
         float, typer.Option(metavar="X", help="Share of the examples that is not learnt but judged on.")
@@ -70,9 +72,7 @@ def sft(
     length: Annotated[int, typer.Option(metavar="N", help="Most tokens of an example.")] = 2048,
     strength: Annotated[
         str | None,
-        typer.Option(
-            metavar="WORD|N", help="Of examples that name none.", show_default="minimal, or medium with a thought"
-        ),
+        typer.Option(metavar="WORD|N", help="Of examples that name none.", show_default="all, by lot"),
     ] = None,
     rank: Annotated[int, typer.Option(metavar="N", min=1, help="Of the adapters of LoRA.")] = 16,
     seed: Annotated[int, typer.Option(metavar="N", help="Orders the examples.")] = 0,
@@ -84,6 +84,56 @@ def sft(
         data, model, out, strength, epochs=epochs, batch=batch, rate=rate, holdout=holdout, length=length, rank=rank,
         seed=seed,
     )  # fmt: skip
+
+
+@corpora.command()
+def build(
+    recipe: Recipe,
+    change: Change,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to.", show_default="runs/data-NAME")] = None,
+) -> None:
+    """Read, filter, deduplicate, decontaminate, mix and encode text, or go on where a build was stopped."""
+    from firesteel.cli.data import build as run
+
+    run(recipe, change, out)
+
+
+@corpora.command()
+def pictures(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="photographs, icons or pages.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The album.", show_default=False)],
+    source: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="A tar or folder of class/picture files; or Iconify sets (icons.json, folder, npm archive).",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
+    naming: Annotated[
+        Path | None, typer.Option("--names", metavar="JSON", help="Class folders' names; null leaves one out.")
+    ] = None,
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="Of what is packed; it is written into the album.")] = "",
+    n: Annotated[int, typer.Option("--n", metavar="N", min=1, help="How many pages.")] = 1500,
+    seed: Annotated[int, typer.Option(metavar="N", help="Which pages.")] = 0,
+) -> None:
+    """Pack named pictures, or pages of a real browser, into an album for training and eval pictures."""
+    from firesteel.cli.albums import make as run
+
+    run(kind, source, out, naming, licence, n, seed)
+
+
+@app.command()
+def reproduce(
+    change: Change,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to.")] = Path("runs/small"),
+    n: Annotated[int, typer.Option("--n", metavar="N", min=1, help="Problems of each family in a measurement.")] = 50,
+) -> None:
+    """The whole recipe in half an hour on two cores: pretraining, traces, reinforcement, compression, measured."""
+    from firesteel.cli.reproduce import reproduce as run
+
+    run(out, n, change)
 
 
 @app.command()

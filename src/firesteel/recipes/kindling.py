@@ -119,6 +119,22 @@ def kindling() -> Run:
                 mix=Mix(calls=0.3, sheets=0.04, captions=0.04, levels=(0.6, 0.4), visual=0.66, spread=0.15),
                 optim=Optim(lr=3e-3, warmup=20, decay=0.7),
             ),
+            Stage(
+                name="settle",
+                steps=850,
+                rows=12,
+                length=512,
+                mix=Mix(
+                    calls=0.2,
+                    sheets=0.06,
+                    captions=0.06,
+                    levels=(0.7, 0.3),
+                    visual=0.66,
+                    spread=0.08,
+                    families=(*FAMILIES, *WEAK),
+                ),
+                optim=Optim(lr=3e-3, warmup=20, decay=0.8),
+            ),
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from firesteel.train.config import Optim
 from firesteel.train.rl.config import Phase, RLRun
 
 # Measured and never trained on: charts, clocks, shapes, arithmetic and lists each lose one.
@@ -13,12 +14,15 @@ def kindling_rl() -> RLRun:
     return RLRun(
         name="kindling-rl",
         phases=(
-            Phase(name="accuracy", steps=40, levels=(1, 2), calls=0.15),
-            Phase(name="compress", steps=40, levels=(1, 2), calls=0.1, penalty=1.0),
+            Phase(name="accuracy", steps=60, levels=(1, 2), calls=0.12),
+            Phase(name="compress", steps=50, levels=(1, 2), calls=0.1, penalty=1.0),
             Phase(name="extend", steps=15, levels=(1, 2), calls=0.1, penalty=0.5),
             Phase(name="operators", steps=15, levels=(1, 2), calls=0.1, penalty=0.5, refine=0.5),
         ),
         held_out=HELD_OUT,
+        prompts=12,
+        samples=12,
+        optim=Optim(lr=3e-4, adam_lr_scale=1.0, weight_decay=0.0, warmup=5, muon=False),
     )
 
 

@@ -1,4 +1,8 @@
-"""From a packed batch of arrays to tensors on the device, and the attention that keeps packed samples apart."""
+"""From a packed batch of arrays to tensors on the device, and the attention that keeps packed samples apart.
+
+Where many ranks train, each takes a run of the rows of every batch, so what an update learns is a function of the step
+alone. `share` makes the ranks' mean losses add up to the mean of the whole batch.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from firesteel.format import patchify
+from firesteel.train.glyphs import EMPTY
 from firesteel.train.shards import Batch
 
 
@@ -36,7 +41,8 @@ class Packed:
 class DeviceBatch:
     """(R, L) tensors: ids, the tokens that follow them, whether those are learnt, sample numbers; (N, P) patches.
 
-    `glyphs` (squares, slots): the characters under each image token, in a reading stage.
+    `glyphs` (squares, slots): the characters under each image token, in a reading stage. `count`: learnt tokens
+    (there: characters). `share`: what this part's mean loss weighs in the mean of the whole update; 1 where alone.
     """
 
     ids: Tensor
@@ -46,29 +52,67 @@ class DeviceBatch:
     pixels: Tensor | None
     grid: Tensor | None
     glyphs: Tensor | None = None
+    count: int = 0
+    share: float = 1.0
 
 
-def device_batch(batch: Batch, device: torch.device) -> DeviceBatch:
-    ids = torch.from_numpy(batch.ids)
-    mask, docs = torch.from_numpy(batch.mask).bool(), torch.from_numpy(batch.docs)
-    targets, learnt = torch.zeros_like(ids), torch.zeros_like(mask)
+def rows_of(batch: Batch, rank: int, ranks: int) -> Batch:
+    """The rows of one rank, with their pictures and characters; the number of rows must be divisible."""
+    size = len(batch.ids) // ranks
+    span = slice(rank * size, rank * size + size)
+    images, places, glyphs = batch.images, batch.image_rows, batch.glyphs
+    if images:
+        assert places is not None
+        places = places - span.start
+        images = [image for image, place in zip(images, places, strict=True) if 0 <= place < size]
+        # Sharded weights are gathered by all ranks together: where one has pictures, none may leave out the tower. No
+        # token takes up the features of this one, so they add nothing.
+        images = images or batch.images[:1]
+    if glyphs is not None:
+        glyphs = np.split(glyphs, ranks)[rank]
+    return Batch(batch.ids[span], batch.mask[span], batch.docs[span], images, glyphs)
+
+
+def device_batch(batch: Batch, device: torch.device, rank: int = 0, ranks: int = 1) -> DeviceBatch:
+    """The part of a batch that `rank` of `ranks` learns from, on the device."""
+    part = rows_of(batch, rank, ranks) if ranks > 1 else batch
+    ids, docs = torch.from_numpy(part.ids), torch.from_numpy(part.docs)
+    targets = torch.zeros_like(ids)
     targets[:, :-1] = ids[:, 1:]
-    learnt[:, :-1] = mask[:, 1:] & (docs[:, 1:] == docs[:, :-1])
+    learnt = torch.from_numpy(_learnt(part))
     pixels = grid = None
-    if batch.images:
-        patched = [patchify(image) for image in batch.images]
+    if part.images:
+        patched = [patchify(image) for image in part.images]
         pixels = torch.from_numpy(np.concatenate([p for p, _ in patched])).to(device)
         grid = torch.tensor([g for _, g in patched])
-    glyphs = None if batch.glyphs is None else torch.from_numpy(batch.glyphs).to(device)
-    return DeviceBatch(ids.to(device), targets.to(device), learnt.to(device), docs.to(device), pixels, grid, glyphs)
+    glyphs = None if part.glyphs is None else torch.from_numpy(part.glyphs).to(device)
+    count = int(np.count_nonzero(_learnt(part) if part.glyphs is None else part.glyphs))
+    tensors = (ids.to(device), targets.to(device), learnt.to(device), docs.to(device), pixels, grid, glyphs)
+    share = 1.0 if part is batch else _weight(part) / max(1.0, _weight(batch))
+    return DeviceBatch(*tensors, count, share)
 
 
-def prefetched(batches: Iterable[Batch], device: torch.device) -> Iterator[DeviceBatch]:
+def _learnt(batch: Batch) -> np.ndarray:
+    """(R, L): whether the next token is learnt."""
+    learnt = np.zeros(batch.ids.shape, bool)
+    learnt[:, :-1] = (batch.mask[:, 1:] != 0) & (batch.docs[:, 1:] == batch.docs[:, :-1])
+    return learnt
+
+
+def _weight(batch: Batch) -> float:
+    """What the loss of a batch is divided by."""
+    if batch.glyphs is None:
+        return float(_learnt(batch).sum())
+    filled = np.count_nonzero(batch.glyphs)
+    return filled + EMPTY * (batch.glyphs.size - filled)
+
+
+def prefetched(batches: Iterable[Batch], device: torch.device, rank: int = 0, ranks: int = 1) -> Iterator[DeviceBatch]:
     """Prepares the next batch in a thread while the present one is trained on."""
     with ThreadPoolExecutor(1) as thread:
         ahead = None
         for batch in batches:
-            following = thread.submit(device_batch, batch, device)
+            following = thread.submit(device_batch, batch, device, rank, ranks)
             if ahead is not None:
                 yield ahead.result()
             ahead = following

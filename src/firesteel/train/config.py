@@ -42,6 +42,8 @@ class Mix:
     captions: float = 0.0  # pictures with their description, among the samples of the other rows
     calls: float = 0.0  # conversations with tools, among the same (`firesteel.train.calls`)
     sheets: float = 0.0  # signs and numbers in rows to read aloud, among the same (`firesteel.train.glyphs`)
+    pictures: float = 0.0  # questions about photographs, icons and pages of `albums`, among the same
+    albums: tuple[str, ...] = ()  # files that `firesteel data pictures` made, drawn alike
     levels: tuple[float, ...] = (1.0,)  # weight of level 1, 2, …
     families: tuple[str, ...] = ()
     visual: float = 0.6  # share of visual families among traces

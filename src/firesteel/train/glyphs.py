@@ -176,6 +176,9 @@ def _text(rng: random.Random) -> str:
     return "".join(rng.choice(_SMALL + _CAPITALS + _DIGITS + _OTHERS) for _ in range(rng.randint(1, 6)))
 
 
+EMPTY = 0.2  # what an empty slot weighs in the loss, where a character weighs one
+
+
 class GlyphHead(nn.Module):
     """Names the characters of a square from its image token's features."""
 
@@ -190,8 +193,8 @@ class GlyphHead(nn.Module):
         return self.out(features).unflatten(-1, (SLOTS, CLASSES))
 
     def loss(self, features: Tensor, labels: Tensor) -> Tensor:
-        """(squares, D), (squares, SLOTS) -> mean cross-entropy; an empty slot weighs a fifth of a character."""
+        """(squares, D), (squares, SLOTS) -> mean cross-entropy; an empty slot weighs `EMPTY`."""
         logits = self(features).flatten(0, 1).float()
         weight = logits.new_ones(CLASSES)
-        weight[0] = 0.2
+        weight[0] = EMPTY
         return F.cross_entropy(logits, labels.flatten().long(), weight)

@@ -1,10 +1,10 @@
 """The training loop: a `Run` in, a directory with weights, metrics and a loss picture out.
 
 - fp32 weights, bf16 products where the device is fast at them.
-- The text trunk is compiled once, because every batch has one shape.
-- The head is computed only where a token is learnt.
-- A checkpoint is one safetensors file (weights and optimiser) and names the stage and step it belongs to; batches are a
-  pure function of the step, so a killed run that is started again draws the same curve.
+- The schedule is a trapezoid, so one run serves several horizons: another falls from a kept point of its plateau.
+- Batches are a pure function of the step and a checkpoint names the stage and step it belongs to, so a killed run that
+  is started again draws the same curve, bit for bit on one device.
+- Under `torchrun` the same loop runs on many ranks (`firesteel.train.parallel`); the first one writes and logs.
 """
 
 from __future__ import annotations
@@ -12,60 +12,96 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from firesteel.format import Tokenizer
 from firesteel.model import Config, Muse, save
+from firesteel.model.moe import Router, balance
 from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.base import HELD_OUT
-from firesteel.train.batches import DeviceBatch, Packed, prefetched
-from firesteel.train.config import Run, Stage
+from firesteel.train import checkpoint
+from firesteel.train.batches import DeviceBatch, prefetched
+from firesteel.train.config import Run, Stage, from_dict
 from firesteel.train.corpus import documents, encode_corpus
-from firesteel.train.glyphs import GlyphHead
+from firesteel.train.flops import Flops, peak
+from firesteel.train.learner import Learner, precision
 from firesteel.train.metrics import Metrics
 from firesteel.train.optim import MuonAdamW, trapezoid
+from firesteel.train.parallel import Ranks, full, join, leave, spread, whole
 from firesteel.train.shards import Shards
 from firesteel.train.tokenizer import train_tokenizer, write_companions
 
+LOG_EVERY = 10
 
-def train(run: Run, directory: Path, device: str | None = None) -> Path:
+
+AfterStage = Callable[[Stage, Muse, Tokenizer], None]
+
+
+def train(run: Run, directory: Path, device: str | None = None, after_stage: AfterStage | None = None) -> Path:
     """Runs or resumes `run` in `directory`; returns the checkpoint directory of the finished model.
 
-    Raises ValueError when the directory belongs to a run with other settings.
+    `after_stage` is called when a stage has ended, in the first process. Raises ValueError when the directory belongs
+    to a run with other settings, or the run cannot be shared by the processes that `torchrun` started.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    _claim(run, directory / "run.json")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer, text = prepare(run, directory)
-    trainer = Trainer(run, directory, tokenizer, text, torch.device(device))
-    trainer.fit()
-    final = directory / "model"
-    save(trainer.model, final)
-    (final / "tokenizer.json").write_bytes((directory / "tokenizer" / "tokenizer.json").read_bytes())
-    write_companions(final, first_special=tokenizer.id("<|begin_of_text|>"))
+    ranks = join(torch.device(device).type)
+    try:
+        run = branched(run)
+        if ranks.first:
+            directory.mkdir(parents=True, exist_ok=True)
+            _claim(run, directory / "run.json")
+            prepare(run, directory)
+        ranks.wait()
+        tokenizer, text = prepare(run, directory)
+        trainer = Trainer(run, directory, tokenizer, text, torch.device(device), ranks)
+        trainer.fit(after_stage)
+        final = directory / "model"
+        if model := whole(trainer.model, ranks):
+            save(model, final)
+            (final / "tokenizer.json").write_bytes((directory / "tokenizer" / "tokenizer.json").read_bytes())
+            write_companions(final, first_special=tokenizer.id("<|begin_of_text|>"))
+        ranks.wait()
+    finally:
+        leave(ranks)
     return final
 
 
+def branched(run: Run) -> Run:
+    """A run that starts from a kept checkpoint falls at once, so its stage ends when the fall does."""
+    if not run.branch:
+        return run
+    index, step = checkpoint.place_of(Path(run.branch))
+    stage = run.stages[index] if index < len(run.stages) else None
+    if stage is None or not step or not 0 < stage.optim.decay < 1:
+        raise ValueError(
+            f"{run.branch} does not stand on the plateau of a stage with a fall (optim.decay) to branch into"
+        )
+    stage = dataclasses.replace(stage, steps=round(step / (1 - stage.optim.decay)))
+    return dataclasses.replace(run, stages=(*run.stages[:index], stage, *run.stages[index + 1 :]))
+
+
 def prepare(run: Run, directory: Path) -> tuple[Tokenizer, Path | None]:
-    """Trains the tokenizer and encodes the running text, unless an earlier start of the run did."""
-    path = directory / "tokenizer" / "tokenizer.json"
+    """Trains the tokenizer and encodes the running text, unless an earlier start of the run did or it is a branch."""
+    path, text = directory / "tokenizer" / "tokenizer.json", directory / "text.npy"
+    if run.branch and not path.exists():
+        trunk = Path(run.branch).parent
+        if (trunk / text.name).exists():
+            shutil.copy(trunk / text.name, text)
+        shutil.copytree(trunk / "tokenizer", path.parent)
     if not path.exists():
         train_tokenizer(tokenizer_texts(run), run.vocab_size, out=path.parent)
     tokenizer = Tokenizer(path)
     if not run.sources:
         return tokenizer, None
-    text = directory / "text.npy"
     if not text.exists():
         encode_corpus(run.sources, tokenizer, text, run.source_megabytes)
     return tokenizer, text
@@ -84,51 +120,42 @@ def tokenizer_texts(run: Run) -> Iterator[str]:
 class Trainer:
     """The state of a run: model, optimiser, where it stands."""
 
-    def __init__(self, run: Run, directory: Path, tokenizer: Tokenizer, text: Path | None, device: torch.device):
+    def __init__(
+        self,
+        run: Run,
+        directory: Path,
+        tokenizer: Tokenizer,
+        text: Path | None,
+        device: torch.device,
+        ranks: Ranks | None = None,
+    ):
         self.run, self.directory, self.tokenizer, self.text, self.device = run, directory, tokenizer, text, device
+        self.ranks = ranks = ranks or Ranks()
+        for stage in run.stages:
+            if stage.rows % ranks.size:
+                raise ValueError(f"{ranks.size} processes cannot share the {stage.rows} rows of stage {stage.name!r}")
         self.model = Muse(Config.from_dict(run.model))
         self.model.init_weights(run.seed)
-        self.glyphs = GlyphHead(self.model.config.text.hidden_size)  # used by reading stages alone
-        self.learner = nn.ModuleDict({"model": self.model, "glyphs": self.glyphs}).to(device)
         self.dtype = precision(run.precision, device)
+        self.learner = Learner(self.model, self.dtype).to(device)
+        self.routers = [module for module in self.model.modules() if isinstance(module, Router)]
         self.metrics = Metrics(directory / "metrics.jsonl")
         self.stage_index, self.step = 0, 0
-        compiled: Callable[[Any], Any] = torch.compile if run.compile else lambda function: function
-        self._trunk = compiled(self._trunk_eager)
-        self._head_loss = torch.compile(self._head_loss_eager, dynamic=True) if run.compile else self._head_loss_eager
-        self._vision = self.model.image_features  # the number of pictures differs from batch to batch
-
-    # ---------------------------------------------------------------- one update
-
-    def _trunk_eager(self, embedded: Tensor, docs: Tensor) -> Tensor:
-        """(R, L, D) embeddings, (R, L) sample numbers -> (R, L, D) normed hidden states."""
-        return self.model.model.language_model(embedded, Packed(docs))
-
-    def _head_loss_eager(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """(N, D) hidden states and (N,) next tokens -> summed cross-entropy, fp32."""
-        return F.cross_entropy(self.model.logits(hidden).float(), targets, reduction="sum")
+        self.flops, self.peak = Flops.of(self.learner), peak(device, self.dtype)
+        if run.compile:
+            self.learner.compile_parts(spread=ranks.size > 1)
+        spread(self.learner, self.model, ranks)
 
     def loss(self, data: DeviceBatch) -> tuple[Tensor, int]:
         """Mean loss over the learnt tokens (in a reading stage: characters), and how many there are."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
-            if data.glyphs is not None:
-                assert data.pixels is not None and data.grid is not None
-                features = self._vision(data.pixels, data.grid)
-                return self.glyphs.loss(features, data.glyphs), int(data.glyphs.count_nonzero())
-            embedded = self.model.model.language_model.embed(data.ids)
-            if data.pixels is not None and data.grid is not None:
-                features = self._vision(data.pixels, data.grid).to(embedded.dtype)
-                embedded = embedded.masked_scatter((data.ids == self.model.config.image_token_id)[..., None], features)
-            hidden = self._trunk(embedded, data.docs)
-            where = data.learnt.flatten().nonzero()[:, 0]  # positions whose next token is learnt
-            total = self._head_loss(hidden.flatten(0, 1)[where], data.targets.flatten()[where])
-        return total / max(1, len(where)), len(where)
+        return self.learner(data), data.count
 
-    # ---------------------------------------------------------------- the run
-
-    def fit(self) -> None:
+    def fit(self, after_stage: AfterStage | None = None) -> None:
         """Trains from wherever the last checkpoint stands to the end of the last stage."""
-        start_stage, start_step = self._peek()
+        start = checkpoint.newest(self.directory) or (Path(self.run.branch) if self.run.branch else None)
+        start_stage, start_step = checkpoint.place_of(start) if start else (0, 0)
+        if start and start_stage == len(self.run.stages):
+            checkpoint.read(start, self.learner, None)
         for index, stage in enumerate(self.run.stages):
             if index < start_stage:
                 continue
@@ -137,111 +164,100 @@ class Trainer:
             self.optimiser = MuonAdamW(
                 self.learner, optim.lr, optim.adam_lr_scale, optim.weight_decay, optim.muon, self.dtype
             )
-            self._load(with_optimiser=self.step > 0)
-            self.metrics.truncate(index, self.step)
+            if start and index == start_stage:
+                checkpoint.read(start, self.learner, self.optimiser if self.step else None)
+            if self.ranks.first:
+                self.metrics.truncate(index, self.step)
             self._fit_stage(stage)
             self.stage_index, self.step = index + 1, 0
             self._save()
-        self.metrics.plot(self.directory / "loss.png", [s.name for s in self.run.stages])
+            if after_stage and (model := whole(self.model, self.ranks)):
+                after_stage(stage, model, self.tokenizer)
+        if self.ranks.first:
+            self.metrics.plot(self.directory / "loss.png", [s.name for s in self.run.stages])
 
     def _fit_stage(self, stage: Stage) -> None:
-        tokenizer_path = self.directory / "tokenizer" / "tokenizer.json"
-        folder = self.directory / "shards"
-        shards = Shards(stage, self.run.seed, tokenizer_path, self.text, folder, self.run.workers)
-        optim = stage.optim
-        bar = tqdm(initial=self.step, total=stage.steps, desc=stage.name, unit="step", mininterval=5)
-        began, tokens = time.perf_counter(), 0
+        optim, ranks = stage.optim, self.ranks
+        shards = self._shards(stage, self.run.seed, self.run.workers)
+        hidden = not ranks.first
+        bar = tqdm(initial=self.step, total=stage.steps, desc=stage.name, unit="step", mininterval=5, disable=hidden)
+        began, tokens, work = time.perf_counter(), 0, 0
         try:
-            for batch in prefetched(shards.batches(self.step), self.device):
+            for batch in prefetched(shards.batches(self.step), self.device, ranks.rank, ranks.size):
                 factor = trapezoid(self.step, stage.steps, optim.warmup, optim.decay)
                 for group in self.optimiser.param_groups:
                     group["lr"] = optim.lr * factor
                 loss, learnt = self.loss(batch)
+                loss = loss * batch.share
                 loss.backward()
                 norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), optim.clip)
                 self.optimiser.step()
                 self.optimiser.zero_grad(set_to_none=True)
+                busiest = self._balance(optim.balance)
                 self.step += 1
                 tokens += batch.ids.numel() if batch.glyphs is None else len(batch.glyphs)
+                work += self.flops.update(batch)
                 bar.update()
-                if self.step % 10 == 0 or self.step == stage.steps:
+                if self.step % LOG_EVERY == 0 or self.step == stage.steps:
                     seconds = time.perf_counter() - began
-                    row = {"stage": self.stage_index, "step": self.step, "loss": round(loss.item(), 5)}
-                    row |= {"grad_norm": round(norm.item(), 4), "learnt": learnt, "lr": optim.lr * factor}
-                    self.metrics.write(row | {"tokens_per_s": round(tokens / seconds)})
-                    bar.set_postfix(loss=f"{row['loss']:.3f}", tok_s=round(tokens / seconds))
-                    began, tokens = time.perf_counter(), 0
-                if self.step % self.run.checkpoint_every == 0 and self.step < stage.steps:
-                    self._save()
+                    sums = torch.tensor([loss.item(), learnt, tokens, work], dtype=torch.float64, device=self.device)
+                    total, learnt_by_all, tokens_by_all, work_by_all = ranks.add(sums).tolist()
+                    speed, mfu = tokens_by_all / seconds, work_by_all / seconds / ranks.size / self.peak
+                    row = {"stage": self.stage_index, "step": self.step, "loss": round(total, 5)}
+                    row |= {"grad_norm": round(full(norm).item(), 4), "learnt": int(learnt_by_all)}
+                    row |= {"lr": optim.lr * factor, "tokens_per_s": round(speed), "mfu": round(mfu, 4)}
+                    if batch.glyphs is None:
+                        row["filled"] = round((batch.docs > 0).float().mean().item(), 4)
+                    if self.routers:
+                        row["busiest"] = round(busiest.item(), 3)
+                    if ranks.first:
+                        self.metrics.write(row)
+                    bar.set_postfix(loss=f"{total:.3f}", tok_s=round(speed), mfu=f"{mfu:.1%}")
+                    began, tokens, work = time.perf_counter(), 0, 0
+                kept = self.run.keep_every and self.step % self.run.keep_every == 0 and factor == 1
+                if (self.step % self.run.checkpoint_every == 0 or kept) and self.step < stage.steps:
+                    self._save(keep=bool(kept))
         finally:
             bar.close()
             shards.close()
 
+    def _balance(self, rate: float) -> Tensor:
+        """Moves the routers' biases; returns the load of the busiest expert of any layer over the mean."""
+        shares = torch.ones(1, device=self.device)
+        if self.routers:
+            loads = self.ranks.add(torch.stack([router.load for router in self.routers]))  # (layers, X)
+            for router, load in zip(self.routers, loads, strict=True):
+                router.load.copy_(load)
+            balance(self.routers, rate)
+            shares = loads / loads.float().mean(dim=1, keepdim=True).clamp(min=1)
+        return shares.max()
+
     @torch.no_grad()
     def validation_loss(self, stage: Stage, batches: int = 8) -> float:
         """Mean loss on shards of a stage that training never draws (another seed)."""
-        tokenizer_path = self.directory / "tokenizer" / "tokenizer.json"
         held_out = dataclasses.replace(stage, name=f"{stage.name}-validation")
-        shards = Shards(held_out, self.run.seed + 1, tokenizer_path, self.text, self.directory / "shards", 1)
+        shards = self._shards(held_out, self.run.seed + 1, 1)
         try:
-            held_batches = prefetched(islice(shards.batches(0), batches), self.device)
-            return float(np.mean([self.loss(batch)[0].item() for batch in held_batches]))
+            held_batches = prefetched(islice(shards.batches(0), batches), self.device, self.ranks.rank, self.ranks.size)
+            parts = [self.loss(batch)[0] * batch.share for batch in held_batches]
+            return float(np.mean(self.ranks.add(torch.stack(parts)).tolist()))
         finally:
             shards.close()
 
-    # ---------------------------------------------------------------- checkpoints
+    def _shards(self, stage: Stage, seed: int, workers: int) -> Shards:
+        tokenizer, folder = self.directory / "tokenizer" / "tokenizer.json", self.directory / "shards"
+        return Shards(stage, seed, tokenizer, self.text, folder, workers, self.ranks.rank, self.ranks.size)
 
-    def _save(self) -> None:
-        """One file, replaced atomically: a kill at any moment leaves the old or the new one."""
-        tensors = {n: t.contiguous() for n, t in self.learner.state_dict().items()}
-        names = {id(p): n for n, p in self.learner.named_parameters()}
-        for parameter, state in self.optimiser.state.items():
-            tensors |= {f"optimiser.{names[id(parameter)]}/{k}": v for k, v in state.items()}
-        temporary = self.directory / "checkpoint.tmp"
-        place = {"stage": str(self.stage_index), "step": str(self.step)}
-        save_file(tensors, temporary, metadata=place)
-        temporary.replace(self.directory / "checkpoint.safetensors")
-
-    def _peek(self) -> tuple[int, int]:
-        path = self.directory / "checkpoint.safetensors"
-        if not path.exists():
-            return 0, 0
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return int(header["__metadata__"]["stage"]), int(header["__metadata__"]["step"])
-
-    def _load(self, with_optimiser: bool) -> None:
-        path = self.directory / "checkpoint.safetensors"
-        if not path.exists():
-            return
-        tensors = load_file(path, device=str(self.device))
-        self.learner.load_state_dict({n: t for n, t in tensors.items() if not n.startswith("optimiser.")})
-        if not with_optimiser:
-            return
-        parameters = dict(self.learner.named_parameters())
-        for name, tensor in tensors.items():
-            if name.startswith("optimiser."):
-                parameter, key = name[10:].rsplit("/", 1)
-                self.optimiser.state[parameters[parameter]][key] = tensor
-
-
-def precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of matrix products. "auto": bf16 on GPUs and on CPUs with AMX; elsewhere CPUs only emulate it.
-
-    Raises ValueError for an unknown name.
-    """
-    known = {"bf16": torch.bfloat16, "fp32": torch.float32}
-    if name != "auto":
-        if name not in known:
-            raise ValueError(f"precision is auto, bf16 or fp32, not {name!r}")
-        return known[name]
-    fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if fast else torch.float32
+    def _save(self, keep: bool = False) -> None:
+        place = self.stage_index, self.step
+        path = checkpoint.write(self.directory, place, self.learner, self.optimiser, self.ranks)
+        if keep:
+            checkpoint.keep(path, self.ranks)
 
 
 def _claim(run: Run, path: Path) -> None:
     """A directory belongs to one run: silently mixing two settings would make its curve a lie."""
     settings = json.dumps(dataclasses.asdict(run), indent=1)
-    if path.exists() and path.read_text() != settings:
+    if path.exists() and from_dict(Run, json.loads(path.read_text())) != from_dict(Run, json.loads(settings)):
         raise ValueError(f"{path.parent} holds a run with other settings; choose another --out or delete it")
     path.write_text(settings)

@@ -10,7 +10,7 @@ import torch
 from firesteel.recipes import RL_RECIPES
 from firesteel.tasks import make
 from firesteel.train.rl.episodes import draw_call, of_problem
-from firesteel.train.rl.loop import Learner, reinforce
+from firesteel.train.rl.loop import Reinforcer, reinforce
 from firesteel.train.rl.loss import Weighted, packed
 from firesteel.train.rl.rollouts import sample
 
@@ -33,9 +33,9 @@ def test_the_sampler_and_the_trainer_see_the_same_probabilities(kindling, opened
     groups = rollouts(opened, episodes)
     turns = [Weighted(turn, 1.0) for group in groups for one in group for turn in one.turns]
     assert len(turns) >= 6 and any(turn.turn.images for turn in turns)
-    learner = Learner(SMOKE, kindling, tmp_path, torch.device("cpu"))
+    reinforcer = Reinforcer(SMOKE, kindling, tmp_path, torch.device("cpu"))
     for rows in packed(turns, rows=4, length=512, pad=0):
-        _, (_, ratio) = learner._loss(rows)
+        _, (_, ratio) = reinforcer._loss(rows)
         assert ratio == pytest.approx(1, abs=2e-3)
 
 
@@ -61,17 +61,17 @@ def test_thinking_counts_the_thought_and_not_the_answer(opened):
 def test_what_is_rewarded_becomes_more_likely_and_what_is_punished_less(kindling, opened, tmp_path, monkeypatch):
     (group,) = rollouts(opened, [of_problem(make("letters", 9), 64)], samples=12, temperature=1.5)
     good, bad, *_ = {tuple(one.turns[0].ids): one.turns[0] for one in group}.values()
-    learner = Learner(SMOKE, kindling, tmp_path, torch.device("cpu"))
+    reinforcer = Reinforcer(SMOKE, kindling, tmp_path, torch.device("cpu"))
 
     def likelihoods():
         with monkeypatch.context() as patch, torch.no_grad():
             patch.setattr("firesteel.train.rl.loop.cispo", lambda logprobs, *_: logprobs.sum())
             passes = [next(packed([Weighted(turn, 1.0)], 1, 512, 0)) for turn in (good, bad)]
-            return [float(learner._loss(rows)[0]) for rows in passes]
+            return [float(reinforcer._loss(rows)[0]) for rows in passes]
 
     before = likelihoods()
-    for learner.step in range(3):
-        learner._learn([Weighted(good, 1.0), Weighted(bad, -1.0)], SMOKE.phases[0])
+    for reinforcer.step in range(3):
+        reinforcer._learn([Weighted(good, 1.0), Weighted(bad, -1.0)], SMOKE.phases[0])
     after = likelihoods()
     assert after[0] - after[1] > before[0] - before[1]
 
@@ -85,17 +85,17 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(kindling, tmp_path, monkeyp
     whole = reinforce(SMOKE, kindling, tmp_path / "whole")
     assert (whole / "config.json").is_file() and (tmp_path / "whole" / "dashboard.png").stat().st_size > 10_000
     calls = iter(range(99))
-    update = Learner._update
+    update = Reinforcer._update
 
     async def stopped(self, *args):
         if next(calls) == 3:
             raise KeyboardInterrupt
         await update(self, *args)
 
-    monkeypatch.setattr(Learner, "_update", stopped)
+    monkeypatch.setattr(Reinforcer, "_update", stopped)
     with pytest.raises(KeyboardInterrupt):
         reinforce(SMOKE, kindling, tmp_path / "cut")
-    monkeypatch.setattr(Learner, "_update", update)
+    monkeypatch.setattr(Reinforcer, "_update", update)
     reinforce(SMOKE, kindling, tmp_path / "cut")
     assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
 
@@ -112,15 +112,15 @@ def test_an_unknown_family_is_named(kindling, tmp_path):
 
 
 def test_the_penalty_halves_when_accuracy_falls(kindling, tmp_path, monkeypatch):
-    learner = Learner(SMOKE, kindling, tmp_path, torch.device("cpu"))
-    learner.phase_index, learner.best = 1, 1.0
+    reinforcer = Reinforcer(SMOKE, kindling, tmp_path, torch.device("cpu"))
+    reinforcer.phase_index, reinforcer.best = 1, 1.0
 
     async def evaluate(*args, **options):
         return SimpleNamespace(samples=[SimpleNamespace(correct=False, thinking_tokens=3)])
 
     monkeypatch.setattr("firesteel.train.rl.loop.evaluate", evaluate)
-    asyncio.run(learner._measure(None))
-    assert learner.relief == 0.5
-    learner.phase_index = 0  # thinking is free here
-    asyncio.run(learner._measure(None))
-    assert learner.relief == 0.5
+    asyncio.run(reinforcer._measure(None))
+    assert reinforcer.relief == 0.5
+    reinforcer.phase_index = 0  # thinking is free here
+    asyncio.run(reinforcer._measure(None))
+    assert reinforcer.relief == 0.5

@@ -63,3 +63,4 @@ class RLRun:
     precision: str = "auto"
     compile: bool = True
     checkpoint_every: int = 5
+    keep_every: int = 0  # sets the model aside as a directory every so many updates, for `firesteel bench curve`

@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from firesteel.evals.run import evaluate
 from firesteel.format import Tokenizer
 from firesteel.model import load, save
 from firesteel.tasks import FAMILIES
-from firesteel.train.batches import Packed, device_batch
-from firesteel.train.loop import precision
+from firesteel.train.batches import device_batch
+from firesteel.train.learner import Learner, precision
 from firesteel.train.metrics import Metrics
 from firesteel.train.optim import MuonAdamW, trapezoid
 from firesteel.train.rl import dashboard
@@ -39,25 +39,29 @@ from firesteel.train.tokenizer import write_companions
 _MEASURED_SEED = 1000  # evaluations are run with small seeds, so these problems are nobody's test
 
 
-def reinforce(run: RLRun, start: Path, directory: Path, device: str | None = None) -> Path:
+AfterPhase = Callable[[Phase, EngineBackend], Awaitable[None]]
+
+
+def reinforce(
+    run: RLRun, start: Path, directory: Path, device: str | None = None, after_phase: AfterPhase | None = None
+) -> Path:
     """Trains the checkpoint in `start` by `run`, in `directory`; returns the directory of the finished model.
 
-    Raises ValueError when the directory belongs to a run with other settings, or for families that do not exist.
+    `after_phase` is awaited when a phase has ended, with the policy to be asked. Raises ValueError when the directory
+    belongs to a run with other settings, or for families that do not exist.
     """
     if unknown := [name for name in (*run.families, *run.held_out) if name not in FAMILIES]:
         raise ValueError(f"There is no task family {unknown[0]!r}. There are: {', '.join(FAMILIES)}.")
     directory.mkdir(parents=True, exist_ok=True)
     claim({"start": str(start), **dataclasses.asdict(run)}, directory / "run.json")
-    learner = Learner(run, start, directory, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-    asyncio.run(learner.fit())
-    final = directory / "model"
-    save(learner.model, final)
-    (final / "tokenizer.json").write_bytes((start / "tokenizer.json").read_bytes())
-    write_companions(final, first_special=learner.tokenizer.id("<|begin_of_text|>"))
-    return final
+    reinforcer = Reinforcer(
+        run, start, directory, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    )
+    asyncio.run(reinforcer.fit(after_phase))
+    return reinforcer.save("model")
 
 
-class Learner:
+class Reinforcer:
     """The state of a run: policy, optimiser, curriculum, and where it stands."""
 
     def __init__(self, run: RLRun, start: Path, directory: Path, device: torch.device) -> None:
@@ -65,6 +69,9 @@ class Learner:
         self.model = load(start, torch.float32, str(device))
         self.tokenizer = Tokenizer(start / "tokenizer.json")
         self.dtype = precision(run.precision, device)
+        self.learner = Learner(self.model, self.dtype)
+        if run.compile:
+            self.learner.compile_parts(spread=False)
         optim = run.optim
         self.optimiser = MuonAdamW(
             self.model, optim.lr, optim.adam_lr_scale, optim.weight_decay, optim.muon, self.dtype
@@ -74,10 +81,23 @@ class Learner:
         self.phase_index, self.step = 0, 0
         self.relief, self.best = 1.0, 0.0  # what the guard left of the penalty, and the accuracy it guards
         self.metrics = Metrics(directory / "metrics.jsonl")
-        self._trunk = torch.compile(self._trunk_eager) if run.compile else self._trunk_eager
 
-    async def fit(self) -> None:
+    @property
+    def total(self) -> int:
+        """Updates over all phases."""
+        return sum(phase.steps for phase in self.run.phases[: self.phase_index]) + self.step
+
+    def save(self, name: str) -> Path:
+        """The policy as a checkpoint directory in the run's."""
+        out = self.directory / name
+        save(self.model, out)
+        (out / "tokenizer.json").write_bytes(self.tokenizer.path.read_bytes())
+        write_companions(out, first_special=self.tokenizer.id("<|begin_of_text|>"))
+        return out
+
+    async def fit(self, after_phase: AfterPhase | None = None) -> None:
         """Trains from wherever the last checkpoint stands to the end of the last phase."""
+        run = self.run
         self._resume()
         self.metrics.truncate(self.phase_index, self.step)
         backend = EngineBackend.of(self.model, self.tokenizer, slots=self.run.slots, context=self.run.length)
@@ -95,6 +115,10 @@ class Learner:
                         await self._measure(backend)
                     if self.step % self.run.checkpoint_every == 0 or self.step == phase.steps:
                         self._store()
+                    if run.keep_every and self.total % run.keep_every == 0:
+                        self.save(f"kept/{self.total:05}")
+                if after_phase:
+                    await after_phase(phase, backend)
         finally:
             await backend.close()
         dashboard.plot(self.metrics.rows(), [phase.name for phase in self.run.phases], self.directory / "dashboard.png")
@@ -123,6 +147,7 @@ class Learner:
             self.curriculum.note(episode.key, sum(one.right for one in group) / len(group))
         row: dict[str, Any] = {"stage": self.phase_index, "step": self.step + 1, "kind": "update"}
         row |= dashboard.of_groups(episodes, groups, rewards)
+        row["flops"] = self._flops(groups, weighted)
         if weighted:
             row |= self._learn(weighted, phase)
             await backend.refresh()
@@ -185,26 +210,26 @@ class Learner:
             "learnt": tokens,
         }
 
-    def _trunk_eager(self, embedded: Tensor, docs: Tensor) -> Tensor:
-        return self.model.model.language_model(embedded, Packed(docs))
+    def _flops(self, groups: Sequence[Sequence[Rollout]], weighted: Sequence[Weighted]) -> float:
+        """Of an update: 2 a parameter and token that is read or said, 6 where it is learnt from (no attention)."""
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        sampled = sum(len(group[0].turns[0].prompt) for group in groups if group[0].turns)
+        sampled += sum(one.tokens for group in groups for one in group)
+        learnt = sum(len(item.turn.prompt) + len(item.turn.ids) for item in weighted)
+        return float(parameters * (2 * sampled + 6 * learnt))
 
     def _loss(self, rows: Rows) -> tuple[Tensor, tuple[float, float]]:
         """Summed loss of a pass; summed entropy of the policy at its tokens, and the largest ratio to the sampler."""
         data = device_batch(rows.batch, self.device)
-        where = data.learnt.flatten().nonzero()[:, 0]
-        # The token at place i + 1 is what place i predicts.
+        # In the order of the learnt tokens, as the learner gives its states.
+        learnt = rows.batch.mask.astype(bool)
         advantage, sampled = (
-            torch.from_numpy(array).roll(-1, 1).flatten().to(self.device)[where]
-            for array in (rows.advantage, rows.sampled)
+            torch.from_numpy(array[learnt]).to(self.device) for array in (rows.advantage, rows.sampled)
         )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
-            embedded = self.model.model.language_model.embed(data.ids)
-            if data.pixels is not None and data.grid is not None:
-                features = self.model.image_features(data.pixels, data.grid).to(embedded.dtype)
-                embedded = embedded.masked_scatter((data.ids == self.model.config.image_token_id)[..., None], features)
-            hidden = self._trunk(embedded, data.docs).flatten(0, 1)[where]
+            hidden, targets = self.learner.hidden(data)
         logits = self.model.logits(hidden.float())
-        logprobs = token_logprobs(logits, data.targets.flatten()[where])
+        logprobs = token_logprobs(logits, targets)
         with torch.no_grad():
             distribution = torch.distributions.Categorical(logits=logits)
             told = float(distribution.entropy().sum()), float((logprobs - sampled).exp().max())
