@@ -136,7 +136,6 @@ def test_nonsense_is_refused():
             dataclasses.replace(Plan(RUN, 100, GRID), **change)
 
 
-@pytest.mark.xfail(strict=True, reason="MuonAdamW gives the AdamW arm no weight decay: its matrices join the others")
 def test_weight_decay_reaches_the_hidden_matrices_of_both_arms():
     model = torch.nn.Sequential(torch.nn.Linear(4, 4))
     for muon in ARMS.values():

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -14,6 +15,7 @@ from firesteel.train.batches import Packed, device_batch
 from firesteel.train.config import override
 from firesteel.train.loop import Trainer, _claim, branched, precision, prepare, train
 from firesteel.train.shards import Shards
+from firesteel.train.tokenizer import train_tokenizer
 
 TINY = ["stages.0.rows=2", "stages.1.rows=2", "stages.0.steps=4", "stages.1.steps=4", "checkpoint_every=2"]
 
@@ -171,3 +173,15 @@ def test_precision_names():
     assert precision("fp32", cpu) is torch.float32 and precision("bf16", cpu) is torch.bfloat16
     with pytest.raises(ValueError):
         precision("fp8", cpu)
+
+
+def test_a_built_corpus_brings_its_tokenizer_and_must_fit_the_run(tmp_path):
+    built = tmp_path / "corpus"
+    train_tokenizer(["one two three four five six seven"] * 50, 400, out=built / "tokenizer")
+    (built / "manifest.json").write_text('{"shards": [{"file": "tokens-00000.npy"}]}')
+    np.save(built / "tokens-00000.npy", np.arange(50, dtype=np.uint16))
+    run = dataclasses.replace(RECIPES["smoke"](), sources=(str(built),), vocab_size=400)
+    tokenizer, text = prepare(run, tmp_path / "run")
+    assert tokenizer.vocab_size == 400 and np.load(text).tolist() == list(range(50))
+    with pytest.raises(ValueError, match="--set vocab_size=1024"):
+        prepare(dataclasses.replace(run, vocab_size=1024), tmp_path / "run")

@@ -14,7 +14,7 @@ def train(recipe: str, changes: Sequence[str], out: Path | None) -> None:
     """Trains, or goes on with a run that was stopped. Raises ValueError for what does not exist or is not installed."""
     if recipe not in RECIPES:
         raise ValueError(f"There is no recipe {recipe!r}. There are: {', '.join(RECIPES)}.")
-    run = override(RECIPES[recipe](), list(changes))
+    run = override(RECIPES[recipe], list(changes))
     require_extra("Training")
     from firesteel.train import loop
 

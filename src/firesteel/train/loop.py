@@ -31,7 +31,7 @@ from firesteel.tasks.base import HELD_OUT
 from firesteel.train import checkpoint
 from firesteel.train.batches import DeviceBatch, prefetched
 from firesteel.train.config import Run, Stage, from_dict
-from firesteel.train.corpus import documents, encode_corpus
+from firesteel.train.corpus import documents, encode_corpus, is_built
 from firesteel.train.flops import Flops, peak
 from firesteel.train.learner import Learner, precision
 from firesteel.train.metrics import Metrics
@@ -90,7 +90,10 @@ def branched(run: Run) -> Run:
 
 
 def prepare(run: Run, directory: Path) -> tuple[Tokenizer, Path | None]:
-    """Trains the tokenizer and encodes the running text, unless an earlier start of the run did or it is a branch."""
+    """Trains the tokenizer and encodes the running text, unless an earlier start of the run did or it is a branch.
+
+    A corpus of `firesteel data build` brings its tokenizer. Raises ValueError where the model's vocabulary is not that.
+    """
     path, text = directory / "tokenizer" / "tokenizer.json", directory / "text.npy"
     if run.branch and not path.exists():
         trunk = Path(run.branch).parent
@@ -98,8 +101,16 @@ def prepare(run: Run, directory: Path) -> tuple[Tokenizer, Path | None]:
             shutil.copy(trunk / text.name, text)
         shutil.copytree(trunk / "tokenizer", path.parent)
     if not path.exists():
-        train_tokenizer(tokenizer_texts(run), run.vocab_size, out=path.parent)
+        if len(run.sources) == 1 and is_built(run.sources[0]):
+            shutil.copytree(Path(run.sources[0]) / "tokenizer", path.parent)
+        else:
+            train_tokenizer(tokenizer_texts(run), run.vocab_size, out=path.parent)
     tokenizer = Tokenizer(path)
+    if tokenizer.vocab_size != run.vocab_size:
+        raise ValueError(
+            f"The corpus has a vocabulary of {tokenizer.vocab_size} and the run one of {run.vocab_size}: "
+            f"build the corpus with --set vocab_size={run.vocab_size}"
+        )
     if not run.sources:
         return tokenizer, None
     if not text.exists():

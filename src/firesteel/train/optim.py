@@ -59,11 +59,11 @@ class MuonAdamW(torch.optim.Optimizer):
     ):
         self.dtype = dtype  # of the Newton-Schulz products
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-        hidden = [p for n, p in named if muon and is_hidden_matrix(n, p)]
+        hidden = [p for n, p in named if is_hidden_matrix(n, p)]
         chosen = {id(p) for p in hidden}
         rest = [p for _, p in named if id(p) not in chosen]
         groups = [
-            {"params": hidden, "muon": True, "scale": 1.0, "weight_decay": weight_decay},
+            {"params": hidden, "muon": muon, "scale": 1.0 if muon else adam_lr_scale, "weight_decay": weight_decay},
             {"params": rest, "muon": False, "scale": adam_lr_scale, "weight_decay": 0.0},
         ]
         super().__init__([g for g in groups if g["params"]], {"lr": lr})

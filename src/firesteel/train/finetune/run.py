@@ -1,0 +1,105 @@
+"""A fine-tuning from files to a directory that serves: read, encode, split, fit, write."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from firesteel.train.finetune.examples import Example, read
+from firesteel.train.finetune.fit import Learner, Report, Sample, Settings, fit, split
+from firesteel.train.finetune.kindling import Kindling
+
+_WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".gguf", ".pt", ".pth")
+
+
+class Tunable(Learner, Protocol):
+    """A learner with its way in and out."""
+
+    directory: Path  # where it was read from
+    rate: float  # the learning rate that suits it
+
+    def samples(self, example: Example) -> list[Sample]: ...
+
+    def save(self, out: Path) -> list[str]:
+        """Writes the tuned weights into `out`; returns the addresses under which they serve."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What was learnt from (`samples`; `long` were left out), what came of it, and where it serves."""
+
+    samples: int
+    held_out: int
+    long: int
+    tokens: int  # that an epoch learns
+    report: Report
+    addresses: list[str]
+
+
+def tune(
+    sources: Sequence[str],
+    model: str,
+    out: Path,
+    *,
+    rate: float | None = None,
+    epochs: float = 3.0,
+    batch: int = 16,
+    holdout: float = 0.05,
+    length: int = 2048,
+    strength: int | None = None,
+    rank: int = 16,
+    seed: int = 0,
+    device: str | None = None,
+) -> Tuned:
+    """Tunes `model` on the examples in `sources` and writes it to `out`.
+
+    `model`: `kindling`, a GGUF file or directory of ours (all weights learn), or `hf:DIR` (adapters of rank `rank`).
+    Samples of more than `length` tokens are left out. Raises ValueError for what cannot be read, opened or learnt.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is there already and is no empty directory.")
+    out.mkdir(parents=True, exist_ok=True)
+    examples = [example for source in sources for example in read(source, strength)]
+    learner = _open(model, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")), rank, seed)
+    settings = Settings(rate=rate or learner.rate, epochs=epochs, batch=batch, holdout=holdout, seed=seed)
+    encoded = [_encoded(learner, example) for example in examples]
+    fitting = [[sample for sample in samples if len(sample.ids) <= length] for samples in encoded]
+    fitting = [samples for samples in fitting if samples]
+    if not fitting:
+        raise ValueError(f"All {len(examples)} examples are longer than {length} tokens: raise --length.")
+    learning, held = split(fitting, settings.holdout)
+    report = fit(learner, learning, held, settings)
+    for file in learner.directory.iterdir():  # tokenizer, template, processor; the configuration is written anew
+        if file.is_file() and not file.name.endswith(_WEIGHTS):
+            shutil.copy(file, out / file.name)
+    addresses = learner.save(out)
+    tokens = sum(sample.learnt for sample in learning)
+    tuned = Tuned(len(learning), len(held), sum(map(len, encoded)) - sum(map(len, fitting)), tokens, report, addresses)
+    record = {"model": model, "sources": list(sources), "length": length, "strength": strength}
+    record |= {"settings": dataclasses.asdict(settings)} | dataclasses.asdict(tuned)
+    (out / "sft.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return tuned
+
+
+def _open(model: str, device: torch.device, rank: int, seed: int) -> Tunable:
+    kind, _, rest = model.partition(":")
+    if kind != "hf":
+        return Kindling(model, device)
+    from firesteel.train.finetune.lora import Lora  # transformers and peft, which tuning kindling does not need
+
+    return Lora(Path(rest).expanduser(), device, rank, seed)
+
+
+def _encoded(learner: Tunable, example: Example) -> list[Sample]:
+    try:
+        return learner.samples(example)
+    except ValueError as error:
+        raise ValueError(f"{example.place}: {error}") from error
