@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run ask test lint web clean
+.PHONY: run ask test lint web web-test clean
 
 run: $(VENV)/.core
 	@$(BIN)/firesteel serve
@@ -11,8 +11,12 @@ run: $(VENV)/.core
 ask: $(VENV)/.core
 	@$(BIN)/firesteel ask "how much more is F than M?" --image examples/chart.png
 
-test: $(VENV)/.test lint
+test: $(VENV)/.test lint web-test
 	$(BIN)/python -m pytest
+
+web-test:
+	@if command -v npm >/dev/null; then cd web && npm ci --no-audit --no-fund && npm run check && npm test; \
+	else echo "web: Node is not installed: vitest, svelte-check and the comparison of the bundle are left out."; fi
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -1,13 +1,29 @@
 """What a person does with the app."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
+
+from tests.agent.scripted import Scripted
 
 api = pytest.importorskip("playwright.sync_api", reason="the app's tests need playwright: pip install playwright")
 expect = api.expect
 expect.set_options(timeout=30_000)  # machines of tests are busy
 CHART = Path(__file__).parents[2] / "examples" / "chart.png"
+
+
+class Held(Scripted):
+    """Ends its first answer when it is told to go on."""
+
+    held = True
+
+    async def stream(self, request):
+        first = len(self.requests) == 0
+        async for delta in super().stream(request):
+            while first and self.held and delta.finish_reason:
+                await asyncio.sleep(0.02)
+            yield delta
 
 
 def opened(page, url: str):

@@ -40,7 +40,7 @@ def findings(page):
 @pytest.mark.parametrize("width", [390, 1440])
 def test_nothing_serious_is_found(page, scheme, width):
     minds = [says("Mia", thought="so"), says("Eva"), says("Mia")]
-    lines = [LOOK, says(RICH, thought="hm"), PAGE, says("there"), *minds, says("slow " * 100)]
+    lines = [LOOK, says(RICH, thought="The bar is high."), PAGE, says("there"), *minds, says("slow " * 100)]
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     with live(backend=Scripted(*lines, pause=0.005), tools=("zoom", "artifacts")) as (url, _):
@@ -53,6 +53,8 @@ def test_nothing_serious_is_found(page, scheme, width):
         assert findings(page) == []
         turn = asked(page, "look")
         turn.locator(".card summary").click()
+        turn.get_by_role("button", name="Run again").click()
+        expect(turn.locator(".again")).to_be_visible()
         turn.get_by_text("Thought", exact=True).click()
         asked(page, "make a page").locator(".card summary").click()
         mode(page, "Contemplating")
@@ -63,6 +65,10 @@ def test_nothing_serious_is_found(page, scheme, width):
         assert findings(page) == []
         page.locator(".page").evaluate("page => { page.scrollTop = page.scrollHeight; }")
         assert findings(page) == []
+        page.keyboard.press("Alt+p")
+        expect(page.get_by_role("dialog", name="Files")).to_contain_text("Picture 1")
+        assert findings(page) == []
+        page.keyboard.press("Escape")
         page.keyboard.press("Alt+k")
         expect(page.get_by_role("searchbox")).to_be_focused()
         page.get_by_label("More about “look”").click()

@@ -29,7 +29,7 @@ test("each agent has a lane with what it thought, said and called", () => {
     [2, "finished", "so Mia", "Mia.", 1],
     [3, "running", "", "", 0],
   ]);
-  expect(lanes[0]!.calls).toEqual([{ id: "c", name: "zoom", done: true }]);
+  expect(lanes[0]!.calls).toEqual([{ id: "c", name: "zoom", pictures: [], done: true }]);
 });
 
 test("equal answers gather while others still think, and the vote replaces the guess", () => {

@@ -1,11 +1,12 @@
 // @vitest-environment jsdom
-import { expect, test } from "vitest";
+import DOMPurify from "dompurify";
+import { expect, test, vi } from "vitest";
 
 import { escape, highlight } from "../src/lib/highlight";
-import { blocks } from "../src/lib/markdown";
+import { Blocks } from "../src/lib/markdown";
 import corpus from "./xss.json";
 
-const html = (text: string) => blocks(text, new Map()).join("");
+const html = (text: string) => new Blocks().of(text, true).join("");
 
 function parsed(text: string): HTMLElement {
   const element = document.createElement("div");
@@ -76,10 +77,45 @@ test("tables, lists and links read well", () => {
   expect(element.querySelector("a")!.target).toBe("_blank");
 });
 
-test("only the blocks that changed are made anew", () => {
-  const known = new Map<string, string>();
-  blocks("one\n\ntwo", known);
-  const before = new Map(known);
-  blocks("one\n\ntwo three", known);
-  expect(known.size).toBe(before.size + 1);
+const LONG = [
+  "# Head",
+  "one *two*\ngoes on",
+  "- a\n- b\n\n  deeper\n\n- c",
+  "> said\nlazily",
+  "```python\nprint(1)\n\nprint(2)\n```",
+  "|a|b|\n|-|-|\n|1|2|",
+  "1. x\n2. y",
+  "$$\nz\n$$",
+  "<p>no</p>",
+  "last\n===",
+].join("\n\n");
+
+test.each(["\n", "\r\n"])("a text that grows letter by letter ends as it is read whole", (line) => {
+  const text = LONG.replaceAll("\n", line);
+  const blocks = new Blocks();
+  for (let end = 1; end < text.length; end++) {
+    const grown = blocks.of(text.slice(0, end), false);
+    if (end % 4 === 0) expect(grown).toEqual(new Blocks().of(text.slice(0, end), true));
+  }
+  expect(blocks.of(text, true).join("")).toBe(html(text));
+});
+
+test("what stays is not made anew", () => {
+  const blocks = new Blocks();
+  const grown = (text: string) => {
+    const parse = vi.spyOn(DOMPurify, "sanitize");
+    blocks.of(text, false);
+    const made = parse.mock.calls.length;
+    parse.mockRestore();
+    return made;
+  };
+  expect(grown("one\n\ntwo\n\nthree\n\nfour")).toBe(4);
+  expect(grown("one\n\ntwo\n\nthree\n\nfour, five")).toBe(1);
+});
+
+test("a link that is defined later reaches the words before it", () => {
+  const blocks = new Blocks();
+  blocks.of("see [it]\n\none\n\ntwo\n\nthree", false);
+  const text = "see [it]\n\none\n\ntwo\n\nthree\n\n[it]: https://example.org";
+  expect(blocks.of(text, true)[0]).toContain('href="https://example.org"');
 });

@@ -54,7 +54,7 @@ const replay = (events: StreamEvent[], now: number | null = null) =>
 
 test("words grow while they come", () => {
   const view = replay(LOG.slice(0, 4));
-  expect(view.pieces).toEqual([{ kind: "thought", id: "rs", text: "9 of 34", done: false }]);
+  expect(view.pieces).toEqual([{ kind: "thought", id: "rs", text: "9 of 34", done: false, count: 2 }]);
   expect(ended(view)).toBe(false);
 });
 

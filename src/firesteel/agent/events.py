@@ -22,6 +22,8 @@ Kind = Literal[
     "tool_call",  # a call was read
     "tool_started",
     "tool_finished",  # `message` is the result
+    "permission",  # a tool that changes something waits for the user's word; `data` holds id and seconds
+    "permitted",  # the word came, or the time was up: `data` holds id and answer
     "message",  # the assistant's message is in the trace; `data` holds the stop string that ended it, as `stop`
     "error",  # a sentence about something that went wrong and was told to the model
     "limit",  # which limit ended the run

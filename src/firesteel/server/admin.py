@@ -1,4 +1,5 @@
-"""`/v1/admin`: keys and usage, for the operator: whose key has the right `admin`, or, without keys, the local user.
+"""`/v1/admin`: keys, usage and health, for the operator: whose key has the right `admin`, or, without keys, the local
+user.
 
 The first key closes the server to everybody without one, so it must have the right itself, and what the local user kept
 is its own unless another owner is named: nobody shuts themselves out from here. Secrets are shown once.
@@ -6,10 +7,13 @@ is its own unless another owner is named: nobody shuts themselves out from here.
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +29,12 @@ from firesteel.server.store import Key
 
 _Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"\S")]
 _Limit = Annotated[int, Field(ge=1, lt=2**53)]
+_TIMES = {
+    "vllm:request_queue_time_seconds": "queue",
+    "vllm:time_to_first_token_seconds": "first_token",
+    "vllm:e2e_request_latency_seconds": "whole",
+}
+"""What `health` calls the histograms of `/metrics`."""
 
 
 class KeyBody(Loose):
@@ -50,6 +60,23 @@ async def usage(request: Request) -> Response:
     return answer_json({"object": "list", "data": [asdict(row) | {"name": names.get(row.key)} for row in rows]})
 
 
+async def health(request: Request) -> Response:
+    """Who generates and who waits now, and how long answers took since the server was started."""
+    service = _operated(request)
+    admission, slots = service.admission, service.admission.slots
+    return answer_json(
+        {
+            "object": "health",
+            "backend": service.backend.name,
+            "draining": admission.draining,
+            "slots": {"total": slots.total, "free": slots.free},
+            "queue": {"most": service.settings.queue, "waiting": admission.waiting},
+            "running": admission.running,
+            "seconds": _times(service.metrics.text().decode()),
+        }
+    )
+
+
 async def keys(request: Request) -> Response:
     """All keys, without their secrets, the oldest first."""
     found = await _operated(request).store.keys()
@@ -59,7 +86,7 @@ async def keys(request: Request) -> Response:
 async def create_key(request: Request) -> Response:
     """Makes a key; its secret is shown here and never again."""
     service, body = _operated(request), await body_of(request, KeyBody)
-    first = not await service.access.closed()
+    first = not await service.store.keys()  # now: what is known of them may be two seconds old
     if first and not body.admin:
         raise invalid("The first key must have the right admin: without one, nobody could make others.", "admin")
     try:
@@ -87,6 +114,30 @@ def _operated(request: Request) -> Service:
     return service
 
 
+def _times(metrics: str) -> dict[str, dict[str, float | None]]:
+    """Quantiles of the histograms, in seconds; None where nothing was counted."""
+    told = {}
+    for family in text_string_to_metric_families(metrics):
+        if name := _TIMES.get(family.name):
+            counts = [(float(sample.labels["le"]), sample.value) for sample in family.samples if "le" in sample.labels]
+            told[name] = {"count": counts[-1][1], "p50": quantile(counts, 0.5), "p95": quantile(counts, 0.95)}
+    return told
+
+
+def quantile(counts: Sequence[tuple[float, float]], share: float) -> float | None:
+    """Of a histogram: (upper bound, how many up to it), within a bucket in proportion, as Prometheus'
+    `histogram_quantile` does it. None for an empty one; the last finite bound for what lies above it.
+    """
+    wanted, lower, before = share * counts[-1][1], 0.0, 0.0
+    if not counts[-1][1]:
+        return None
+    for upper, count in counts:
+        if count >= wanted and count > before:
+            return lower if math.isinf(upper) else lower + (upper - lower) * (wanted - before) / (count - before)
+        lower, before = upper, count
+    raise AssertionError("the last bucket holds all")
+
+
 def _told(key: Key) -> dict[str, Any]:
     ended = key.expires is not None and key.expires <= time.time()
     status = "revoked" if key.revoked is not None else "expired" if ended else "active"
@@ -97,6 +148,7 @@ def _told(key: Key) -> dict[str, Any]:
 
 routes: list[BaseRoute] = [
     Route("/v1/admin/usage", usage),
+    Route("/v1/admin/health", health),
     Route("/v1/admin/keys", keys, methods=["GET"]),
     Route("/v1/admin/keys", create_key, methods=["POST"]),
     Route("/v1/admin/keys/{id}/revoke", revoke_key, methods=["POST"]),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firesteel.agent.mind import Mind
@@ -26,7 +27,8 @@ class Caller:
 @dataclass(frozen=True, kw_only=True)
 class Ask:
     """`model` is the name that the caller used. `theirs` are schemas of the caller's own tools, `tools` the names of
-    those that run here. `files` are put into the working folder of the tools: contents by name.
+    those that run here. `files` are put into the working folder of the tools, contents by name; `keep` is given the
+    folder when the tools are done.
 
     `n` samples of one question; `seconds` is the caller's own deadline.
     """
@@ -37,6 +39,7 @@ class Ask:
     theirs: tuple[Mapping[str, Any], ...] = ()
     tools: tuple[str, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    keep: Callable[[Path], Awaitable[None]] | None = None
     n: int = 1
     seconds: float | None = None
 

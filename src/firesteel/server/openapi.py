@@ -24,7 +24,7 @@ from firesteel.server.decisions import DecisionBody
 from firesteel.server.messages.body import MessagesBody, Question
 from firesteel.server.responses.body import ResponseBody
 from firesteel.server.responses.compact import CompactBody
-from firesteel.server.threads.body import ThreadBody, ThreadChanges, ThreadFile
+from firesteel.server.threads.body import ThreadBody, ThreadChanges, ThreadFile, Word
 from firesteel.server.tokens import DetokenizeBody, TokenizeBody
 
 _BODIES: dict[str, type[BaseModel]] = {
@@ -42,6 +42,7 @@ _BODIES: dict[str, type[BaseModel]] = {
     "/v1/threads": ThreadBody,
     "/v1/threads/{id}": ThreadChanges,
     "/v1/threads/import": ThreadFile,
+    "/v1/threads/{id}/permissions/{permission}": Word,
     "/v1/admin/keys": KeyBody,
     "/tokenize": TokenizeBody,
     "/detokenize": DetokenizeBody,

@@ -227,6 +227,8 @@ class Answer:
                 for name, data in ask.files.items():
                     write_file(_made(folder / "data"), name, data)
                 tools = await stack.enter_async_context(toolbox(ask.tools, trace, backend, mind, _LOG.info, folder))
+                if ask.keep:
+                    stack.push_async_callback(ask.keep, folder / "data")
             budget = mind.limits.start()
             self._budgets.append(budget)
             async with aclosing(mind.answer(trace, backend, tools, ask.theirs, budget)) as events:

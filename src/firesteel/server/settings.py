@@ -30,6 +30,7 @@ class Settings:
     queue_seconds: float = 60.0
     seconds: float = 600.0  # a request's, from admission on
     drain_seconds: float = 30.0
+    permission_seconds: float = 120.0  # for which a tool waits for its user's word in a thread; 0: nobody is asked
     tools: tuple[str, ...] = ("zoom", "ground", "python", "files", "artifacts", "agents")
     strength: str = "high"
     temperature: float | None = None
@@ -39,6 +40,8 @@ class Settings:
     most_agents: int = 32
     body_bytes: int = 64 << 20
     file_bytes: int = 32 << 20
+    owner_files: int = 1000  # that one owner keeps here at a time
+    owner_bytes: int = 2 << 30  # of them together
     images: int = 50
     image_bytes: int = 20 << 20
     image_pixels: int = 24_000_000

@@ -111,6 +111,9 @@ async def about(request: Request) -> Response:
     service = service_of(request)
     settings = service.settings
     limits = {name: getattr(settings, name) for name in _LIMITS}
+    closed = await service.access.closed()
+    # An address of a tool (mcp:COMMAND, folder:DIR) may say what only a key's holder should know.
+    tools = [name for name in settings.tools if not (closed and ":" in name)]
     return answer_json(
         {
             "version": __version__,
@@ -119,11 +122,11 @@ async def about(request: Request) -> Response:
             "modes": MODES,
             "strengths": list(STRENGTHS),
             "strength": settings.strength,
-            "tools": settings.tools,
+            "tools": tools,
             "sandbox": await asyncio.to_thread(_tier) if "python" in settings.tools else None,
             "limits": limits | {"settings_bytes": SETTINGS_BYTES, "title": TITLE},
             "context": service.backend.context,
-            "keys": await service.access.closed(),
+            "keys": closed,
         }
     )
 

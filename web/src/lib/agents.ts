@@ -9,6 +9,7 @@ export interface LaneCall {
   id: string;
   name: string;
   done: boolean;
+  pictures: string[];
 }
 
 export interface Lane {
@@ -17,6 +18,10 @@ export interface Lane {
   thought: string;
   text: string;
   calls: LaneCall[];
+  /// Generated in turns that are whole, as the server counted them.
+  tokens: number;
+  /// Pieces of the turn that goes on; most backends send a token a piece.
+  pieces: number;
   state: "running" | "finished" | "cancelled" | "failed";
   answer: string;
   /// The place in the order in which agents ended, from 1; 0 while it runs.
@@ -46,7 +51,7 @@ export function progress(agents: Agents, event: StreamEvent): Agents {
     return { ...agents, vote: { winner: agent, clusters } };
   }
   if (kind === "agent_started") {
-    const lane: Lane = { agent, round, thought: "", text: "", calls: [], state: "running", answer: "", place: 0 };
+    const lane: Lane = { agent, round, thought: "", text: "", calls: [], tokens: 0, pieces: 0, state: "running", answer: "", place: 0 };
     return { ...agents, lanes: [...agents.lanes, lane] };
   }
   const at = agents.lanes.findLastIndex((lane) => lane.agent === agent);
@@ -64,14 +69,19 @@ function moved(lane: Lane, event: StreamEvent, place: number): Lane {
   const { text = "", call } = event;
   switch (event.kind) {
     case "reasoning":
-      return { ...lane, thought: lane.thought + text };
+      return { ...lane, thought: lane.thought + text, pieces: lane.pieces + 1 };
     case "commentary":
     case "content":
-      return { ...lane, text: lane.text + text };
+      return { ...lane, text: lane.text + text, pieces: lane.pieces + 1 };
+    case "message":
+      return { ...lane, tokens: lane.tokens + (event.data?.completion_tokens ?? 0), pieces: 0 };
     case "tool_started":
-      return call ? { ...lane, calls: [...lane.calls, { id: call.id, name: call.name, done: false }] } : lane;
+      return call ? { ...lane, calls: [...lane.calls, { id: call.id, name: call.name, done: false, pictures: [] }] } : lane;
     case "tool_finished":
-      return { ...lane, calls: lane.calls.map((each) => (each.id === call?.id ? { ...each, done: true } : each)) };
+      return {
+        ...lane,
+        calls: lane.calls.map((each) => (each.id === call?.id ? { ...each, done: true, pictures: event.pictures ?? [] } : each)),
+      };
     case "agent_finished":
       return { ...lane, state: text ? "finished" : "failed", answer: text, place };
     case "agent_cancelled":

@@ -29,16 +29,18 @@ export function setKey(value: string, remember: boolean): void {
 interface Options {
   method?: string;
   body?: unknown;
+  form?: FormData;
   signal?: AbortSignal;
 }
 
 /// The answer of the server. Throws ApiFailure for everything but success.
-export async function request(path: string, { method, body, signal }: Options = {}): Promise<Response> {
+export async function request(path: string, { method, body, form, signal }: Options = {}): Promise<Response> {
   const headers: Record<string, string> = {};
   if (key()) headers.authorization = `Bearer ${key()}`;
   if (body !== undefined) headers["content-type"] = "application/json";
-  const init: RequestInit = { method: method ?? (body === undefined ? "GET" : "POST"), headers, cache: "no-store" };
-  if (body !== undefined) init.body = JSON.stringify(body);
+  const init: RequestInit = { method: method ?? (body === undefined && !form ? "GET" : "POST"), headers, cache: "no-store" };
+  if (form) init.body = form;
+  else if (body !== undefined) init.body = JSON.stringify(body);
   if (signal) init.signal = signal;
   let response: Response;
   try {

@@ -2,33 +2,45 @@
 
 import { strings } from "../strings";
 import { ask, request } from "./api";
+import { keep, kept, take } from "./keep";
 import { LiveTurn } from "./live.svelte";
 import { inlined } from "./pictures";
 import { session } from "./session.svelte";
 import { threads } from "./threads.svelte";
 import { below, newestLeaf, pathTo, siblings } from "./tree";
 import { answerOf } from "./view";
-import type { Item, Settings, Thread, ThreadHead } from "./wire";
+import type { Item, Settings, Thread, ThreadHead, TurnFile, Word } from "./wire";
 
 export interface Draft {
   text: string;
   pictures: string[];
 }
 
+/// A draft that waits for the answer.
+export interface Waiting extends Draft {
+  id: string;
+}
+
 const LAST = "firesteel.settings";
 const SPOKEN = 300; // characters of an answer that a screen reader is given
+const READERS = ["python", "files"]; // tools that can read a file, the best first
+const queueOf = (thread: string) => `queue/${thread}`;
 
 class Conversation {
   head = $state.raw<ThreadHead | null>(null);
   turns = $state.raw<LiveTurn[]>([]);
   leaf = $state<string | null>(null);
   settings = $state<Settings>({});
-  queue = $state.raw<Draft[]>([]);
+  queue = $state.raw<Waiting[]>([]);
   loading = $state(false);
   /// Counts the conversations that were opened; one that is begun by its first message stays the same.
   opened = $state(0);
   path = $derived(pathTo(this.turns, this.leaf));
   running = $derived(this.path.find((turn) => turn.running) ?? null);
+  /// A message is on its way and has no turn yet.
+  private sending = false;
+  /// Names of files that the model was not told of yet.
+  private given: string[] = [];
 
   /// Opens a thread, or, without an id, an empty page. False if there is none.
   async open(id: string | null): Promise<boolean> {
@@ -38,12 +50,22 @@ class Conversation {
     this.leaf = null;
     this.head = null;
     this.queue = [];
+    this.given = [];
     this.settings = this.usual();
     this.loading = id !== null;
     const found = id === null || (await this.refresh(id));
     this.loading = false;
     this.opened += 1;
+    if (id !== null && found) void this.waited(id);
     return found;
+  }
+
+  /// Takes up what was waiting before a reload.
+  private async waited(id: string): Promise<void> {
+    const queue = await kept<Waiting[]>(queueOf(id));
+    if (this.head?.id !== id || !queue) return;
+    this.queue = [...queue, ...this.queue];
+    await this.next();
   }
 
   private usual(): Settings {
@@ -80,24 +102,78 @@ class Conversation {
 
   /// Sends a message at the end of what is shown; while an answer is being made, it waits.
   async send(draft: Draft): Promise<void> {
-    if (this.running) {
-      this.queue = [...this.queue, draft];
+    if (this.running || this.sending) {
+      this.queue = [...this.queue, { ...draft, id: crypto.randomUUID() }];
+      if (this.head) await keep(queueOf(this.head.id), this.queue);
       return;
     }
-    await this.put(itemsOf(draft), this.path.at(-1)?.id ?? null);
+    await this.put(itemsOf(draft, this.given.splice(0)), this.path.at(-1)?.id ?? null);
   }
 
   unqueue(place: number): Draft {
     const draft = this.queue[place]!;
     this.queue = this.queue.toSpliced(place, 1);
+    if (this.head) void take(queueOf(this.head.id), draft.id);
     return draft;
+  }
+
+  /// Sends what waits the longest, unless a copy of this tab has done so.
+  private async next(): Promise<void> {
+    const [first, ...rest] = this.queue;
+    const thread = this.head?.id;
+    if (!first || !thread || this.running || this.sending) return;
+    this.queue = rest;
+    this.sending = true;
+    const ours = await take(queueOf(thread), first.id);
+    this.sending = false;
+    if (ours && thread === this.head?.id) await this.send(first);
+  }
+
+  /// Puts a file into the working folder of the tools, from the next message on.
+  async give(file: File): Promise<void> {
+    const info = session.info;
+    const reader = READERS.find((name) => info?.tools.includes(name));
+    const most = info?.limits.file_bytes ?? Infinity;
+    if (!reader) return session.say({ text: strings.noReader });
+    if (file.size > most) return session.say({ text: strings.fileTooLarge(file.name, most) });
+    const form = new FormData();
+    form.set("purpose", "user_data");
+    form.set("file", file);
+    await session.tried(async () => {
+      const { id, filename, bytes } = await ask<{ id: string; filename: string; bytes: number }>("/v1/files", { form });
+      const { files = [], tools = [] } = this.settings;
+      this.settings.files = [...files.filter((each) => each.name !== filename), { id, name: filename, bytes }];
+      if (!READERS.some((name) => tools.includes(name))) this.settings.tools = [...tools, reader];
+      this.given.push(filename);
+      session.say({ text: strings.fileGiven(filename) });
+      await this.keepSettings();
+    });
+  }
+
+  /// Takes a file back that was given; the turns that have it keep it.
+  async takeBack(id: string): Promise<void> {
+    this.settings.files = (this.settings.files ?? []).filter((each) => each.id !== id);
+    await session.tried(() => this.keepSettings());
+  }
+
+  /// The files at the end of the last turn that has ended.
+  async files(): Promise<{ turn: string; files: TurnFile[] } | null> {
+    const turn = this.path.findLast((each) => !each.running && !each.failure)?.id;
+    if (!turn || !this.head) return null;
+    return { turn, files: (await ask<{ data: TurnFile[] }>(`/v1/threads/${this.head.id}/turns/${turn}/files`)).data };
+  }
+
+  /// Answers a tool that waits for permission. False if it did not arrive.
+  async permit(question: string, answer: Word): Promise<boolean> {
+    const path = `/v1/threads/${this.head?.id}/permissions/${question}`;
+    return session.tried(async () => void (await request(path, { body: { answer } })));
   }
 
   /// Another version of a question, beside the first.
   async edit(turn: LiveTurn, text: string): Promise<void> {
     const input = await inlinedItems(turn.input);
     const pictures = input.flatMap((item) => (Array.isArray(item.content) ? item.content : [])).filter((part) => part.image_url);
-    await this.put(itemsOf({ text, pictures: pictures.map((part) => part.image_url!) }), turn.previous);
+    await this.put(itemsOf({ text, pictures: pictures.map((part) => part.image_url!) }, []), turn.previous);
   }
 
   /// Another answer to the same question.
@@ -118,16 +194,15 @@ class Conversation {
 
   private async put(input: Item[], previous: string | null): Promise<void> {
     const settings = $state.snapshot(this.settings) as Settings;
-    localStorage.setItem(LAST, JSON.stringify(settings));
+    localStorage.setItem(LAST, JSON.stringify({ ...settings, files: undefined }));
+    this.sending = true;
     const sent = await session.tried(async () => {
       if (!this.head) {
         this.head = await threads.create(settings);
         history.replaceState(null, "", `#/t/${this.head.id}`);
-      } else if (JSON.stringify(settings) !== JSON.stringify(this.head.settings)) {
-        this.head = { ...this.head, settings };
-        await request(`/v1/threads/${this.head.id}`, { body: { settings } });
-      }
+      } else await this.keepSettings();
     });
+    this.sending = false;
     if (!sent || !this.head) return;
     const thread = this.head.id;
     const turn = new LiveTurn(previous, input);
@@ -142,15 +217,19 @@ class Conversation {
     this.ended(turn);
   }
 
+  /// Keeps the settings with the thread, once there is one. Throws ApiFailure.
+  private async keepSettings(): Promise<void> {
+    const settings = $state.snapshot(this.settings) as Settings;
+    if (!this.head || JSON.stringify(settings) === JSON.stringify(this.head.settings)) return;
+    this.head = { ...this.head, settings };
+    await request(`/v1/threads/${this.head.id}`, { body: { settings } });
+  }
+
   private ended(turn: LiveTurn): void {
     if (turn.running || !this.turns.includes(turn)) return; // left behind
     session.announcement = strings.announceDone(turn.view.status, answerOf(turn.view).slice(0, SPOKEN));
     if (this.head) void threads.changed(this.head.id);
-    const next = this.queue[0];
-    if (next && !turn.failure && this.path.includes(turn)) {
-      this.queue = this.queue.slice(1);
-      void this.send(next);
-    }
+    if (!turn.failure && this.path.includes(turn)) void this.next();
   }
 
   async stop(): Promise<void> {
@@ -189,9 +268,11 @@ class Conversation {
   }
 }
 
-function itemsOf({ text, pictures }: Draft): Item[] {
+/// `given` are names of files that the model should know of.
+function itemsOf({ text, pictures }: Draft, given: string[]): Item[] {
   const shown = pictures.map((image_url) => ({ type: "input_image", image_url }));
-  return [{ type: "message", role: "user", content: [...shown, ...(text ? [{ type: "input_text", text }] : [])] }];
+  const told = [text, given.length ? strings.inFolder(given.join(", ")) : ""].filter(Boolean);
+  return [{ type: "message", role: "user", content: [...shown, ...told.map((each) => ({ type: "input_text", text: each }))] }];
 }
 
 /// Items as they can be sent again: the server's own addresses of pictures are no input.

@@ -11,6 +11,8 @@ export interface Seen {
 }
 
 export interface Mark {
+  /// Of this mark alone: its source and a number.
+  key: string;
   /// The id of the call that made it; "answer" for one that the answer names.
   source: string;
   kind: "zoom" | "mark" | "ground" | "answer";
@@ -18,6 +20,10 @@ export interface Mark {
   /// Of the root picture: x1, y1, x2, y2, or x, y of a point.
   at: number[];
   label: string;
+  /// As the model wrote it, in the coordinates of the picture that it looked at.
+  given: number[];
+  /// The number of the picture that it became, if it became one.
+  made: number | null;
 }
 
 export interface Canvas {
@@ -27,6 +33,7 @@ export interface Canvas {
 }
 
 type Box = [number, number, number, number];
+type Place = Omit<Mark, "key">;
 interface View {
   url: string;
   root: number;
@@ -77,14 +84,15 @@ export function canvases(turns: readonly Seen[]): Canvas[] {
   if (!turn) return [];
   const known = views(turns);
   const found = new Map<number, Mark[]>();
-  const add = (number: number, mark: Mark) => {
+  const add = (number: number, mark: Place) => {
     const view = known.get(number);
     if (!view) return;
     const [left, top, right, bottom] = view.box;
     const at = mark.at.map((value, axis) =>
       Math.round(axis % 2 ? top * GRID + value * (bottom - top) : left * GRID + value * (right - left)),
     );
-    found.set(view.root, [...(found.get(view.root) ?? []), { ...mark, at }]);
+    const before = found.get(view.root) ?? [];
+    found.set(view.root, [...before, { ...mark, at, key: `${mark.source}#${view.root}.${before.length}` }]);
   };
   const roots = [...known.entries()].filter(([number, view]) => view.root === number).map(([number]) => number);
   for (const call of callsOf(turn.view)) marksOf(call).forEach(([number, mark]) => add(number ?? Math.max(...known.keys()), mark));
@@ -96,13 +104,15 @@ export function canvases(turns: readonly Seen[]): Canvas[] {
 }
 
 /// What a call points at: (number of the picture, mark in its coordinates).
-function marksOf(call: Call): [number | null, Mark][] {
+function marksOf(call: Call): [number | null, Place][] {
   const given = call.arguments;
   if (call.name === "zoom") {
     const made = [...call.output.matchAll(MADE)][0];
     const at = made?.[4] ? made.slice(4, 8).map(Number) : numbers(given.bbox_2d);
     const number = made ? Number(made[3]) : Number(given.img ?? 0);
-    return at?.length === 4 ? [[number, { source: call.id, kind: "zoom", shape: "box", at, label: label(given) }]] : [];
+    if (at?.length !== 4) return [];
+    const written = numbers(given.bbox_2d) ?? at;
+    return [[number, { source: call.id, kind: "zoom", shape: "box", at, label: label(given), given: written, made: made ? Number(made[1]) : null }]];
   }
   if (call.name === "mark") {
     return places(parsed(given.items), call.id, "mark").map((mark) => [Number(given.img ?? 0), mark]);
@@ -114,7 +124,7 @@ function marksOf(call: Call): [number | null, Mark][] {
   return [];
 }
 
-function places(value: unknown, source: string, kind: Mark["kind"]): Mark[] {
+function places(value: unknown, source: string, kind: Mark["kind"]): Place[] {
   if (Array.isArray(value)) return value.flatMap((each) => places(each, source, kind));
   if (!value || typeof value !== "object") return [];
   const item = value as Record<string, unknown>;
@@ -123,7 +133,7 @@ function places(value: unknown, source: string, kind: Mark["kind"]): Mark[] {
   }
   for (const [name, shape, count] of [["bbox_2d", "box", 4], ["point_2d", "point", 2], ["line", "line", 4]] as const) {
     const at = numbers(item[name]);
-    if (at?.length === count) return [{ source, kind, shape, at, label: label(item) }];
+    if (at?.length === count) return [{ source, kind, shape, at, label: label(item), given: at, made: null }];
   }
   return [];
 }
@@ -150,3 +160,8 @@ function jsonIn(answer: string): unknown {
   const text = (block?.[1] ?? answer).trim();
   return /^[[{]/.test(text) ? parsed(text) : null;
 }
+
+/// What is lit: keys of marks, or ids of calls with all their marks.
+export type Lit = readonly string[];
+
+export const lights = (lit: Lit, mark: Pick<Mark, "key" | "source">): boolean => lit.includes(mark.key) || lit.includes(mark.source);

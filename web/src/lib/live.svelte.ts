@@ -10,6 +10,8 @@ let made = 0;
 export class LiveTurn {
   /// Of this page alone, and the same before and after the server has named the turn.
   readonly key = ++made;
+  readonly question: string;
+  readonly pictures: string[];
   id = $state("");
   view = $state.raw<TurnView>(emptyView("", "", 0));
   lost = $state(false);
@@ -25,6 +27,8 @@ export class LiveTurn {
     readonly logged = true,
   ) {
     this.id = `pending-${this.key}`;
+    this.question = input.map((item) => textOf(item.content)).join("\n\n");
+    this.pictures = input.flatMap((item) => picturesOf(item.content));
   }
 
   static of(turn: Turn): LiveTurn {
@@ -34,14 +38,6 @@ export class LiveTurn {
     // One that runs is made from its log, from the first event on.
     live.view = ended(view) ? view : emptyView(turn.id, turn.model, turn.created_at);
     return live;
-  }
-
-  get question(): string {
-    return this.input.map((item) => textOf(item.content)).join("\n\n");
-  }
-
-  get pictures(): string[] {
-    return this.input.flatMap((item) => picturesOf(item.content));
   }
 
   get running(): boolean {

@@ -3,7 +3,7 @@
 /// - HTML in the text is shown as text. What is made of the rest passes DOMPurify with a short list of tags.
 /// - A picture is shown only if it lies in the text itself (data:); others become links, because the address of a
 ///   picture can carry words out of a conversation.
-/// - A text is cut into blocks, so that only the last one is made anew while it grows.
+/// - A text is cut into blocks, so that only the last ones are made anew while it grows.
 
 import DOMPurify from "dompurify";
 import { Marked, type Tokens, type TokensList } from "marked";
@@ -94,16 +94,38 @@ function clean(html: string): string {
   });
 }
 
-/// The blocks of a text as HTML. `known` keeps what was made before, by its source.
-export function blocks(text: string, known: Map<string, string>): string[] {
-  const tokens: TokensList = marked.lexer(text);
-  return tokens.flatMap((token) => {
-    if (token.type === "space" || token.type === "def") return [];
-    let html = known.get(token.raw);
-    if (html === undefined) {
-      html = clean(marked.parser([token]));
-      known.set(token.raw, html);
+/// A text that may grow, as blocks of HTML. Only what a later word can still change is read again: the last two blocks,
+/// because a list or a quotation may go on; and all of a text that defines links, which earlier words may name.
+export class Blocks {
+  private source = ""; // of the blocks that stay
+  private settled: string[] = [];
+  private known = new Map<string, string>();
+
+  /// The blocks of `text`; one that is `whole` is read in one piece.
+  of(text: string, whole: boolean): string[] {
+    const plain = text.includes("\r") ? text.replace(/\r\n?/g, "\n") : text; // as the lexer counts
+    if (whole || !plain.startsWith(this.source)) {
+      this.source = "";
+      this.settled = [];
     }
-    return [html];
-  });
+    const tokens: TokensList = marked.lexer(plain.slice(this.source.length));
+    const links = Object.keys(tokens.links).length ? JSON.stringify(tokens.links) : "";
+    const shown = tokens.filter((token) => token.type !== "space" && token.type !== "def");
+    const made = new Map<string, string>();
+    const html = shown.map((token) => {
+      const key = token.raw + links;
+      const block = this.known.get(key) ?? clean(marked.parser([token]));
+      made.set(key, block);
+      return block;
+    });
+    this.known = made;
+    const all = [...this.settled, ...html];
+    const open = shown.at(-2);
+    if (open && !links && !whole) {
+      const stays = tokens.slice(0, tokens.indexOf(open));
+      this.source += stays.map((token) => token.raw).join("");
+      this.settled = all.slice(0, -2);
+    }
+    return all;
+  }
 }

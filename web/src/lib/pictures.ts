@@ -39,6 +39,14 @@ export function pictureBytes(url: string): Promise<Blob> {
   return bytes;
 }
 
+/// The bytes of any picture of a conversation.
+export async function bytesOf(url: string): Promise<Blob> {
+  if (url.startsWith("/")) return pictureBytes(url);
+  const [head = "", text = ""] = url.split(",", 2);
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)); // the policy of the page forbids to fetch it
+  return new Blob([bytes], { type: /^data:([^;]+)/.exec(head)?.[1] ?? "" });
+}
+
 /// An address that an <img> can show, and that can be sent: pictures of the server become data.
 export async function inlined(url: string): Promise<string> {
   return url.startsWith("/") ? dataUrl(await pictureBytes(url)) : url;

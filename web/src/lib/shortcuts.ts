@@ -9,6 +9,7 @@ const KEYS: Record<string, string> = {
   KeyE: "edit",
   KeyR: "again",
   KeyC: "copy",
+  KeyP: "files",
   ArrowUp: "up",
   ArrowDown: "down",
   BracketLeft: "previous",

@@ -4,13 +4,15 @@
 /// - `now` (milliseconds) is given only while events are watched as they happen; replayed ones tell no durations.
 
 import { type Agents, noAgents, progress } from "./agents";
-import type { Failure, Item, Part, ResponseResource, StreamEvent, Turn, Usage } from "./wire";
+import type { Failure, Item, Part, ResponseResource, StreamEvent, Turn, Usage, Word } from "./wire";
 
 export interface Thought {
   kind: "thought";
   id: string;
   text: string;
   done: boolean;
+  /// How many pieces it came in, while it grows; most backends send a token a piece.
+  count?: number;
 }
 
 export interface Words {
@@ -35,6 +37,17 @@ export interface Call {
 
 export type Piece = Thought | Words | Call;
 
+/// A tool that wants to change something outside the sandbox, and waits for a word.
+export interface Question {
+  id: string;
+  name: string;
+  arguments: Record<string, unknown>;
+  agent: number;
+  /// No word within so many seconds is a no.
+  seconds: number;
+  answer: Word | null;
+}
+
 export interface TurnView {
   id: string;
   status: string;
@@ -43,6 +56,7 @@ export interface TurnView {
   completed: number | null;
   pieces: Piece[];
   agents: Agents;
+  questions: Question[];
   usage: Usage | null;
   error: Failure | null;
   /// Why it is not whole, where it is not.
@@ -70,6 +84,7 @@ export function emptyView(id: string, model: string, created: number): TurnView 
     completed: null,
     pieces: [],
     agents: noAgents,
+    questions: [],
     usage: null,
     error: null,
     incomplete: "",
@@ -90,12 +105,21 @@ export function reduce(view: TurnView, event: StreamEvent, now: number | null = 
 function step(view: TurnView, event: StreamEvent, now: number | null): TurnView {
   const { type } = event;
   if (event.response) return withResponse(view, event.response);
-  if (type === "firesteel:progress") return { ...view, agents: progress(view.agents, event) };
+  if (type === "firesteel:progress") {
+    if (event.kind === "permission" || event.kind === "permitted") return { ...view, questions: asked(view.questions, event) };
+    return { ...view, agents: progress(view.agents, event) };
+  }
   if (type === "response.output_item.added" || type === "response.output_item.done") {
     return event.item ? withItem(view, event.output_index ?? view.pieces.length, event.item, now) : view;
   }
   if (SPEECH.includes(type)) return withDelta(view, event.output_index ?? view.pieces.length - 1, event.delta ?? "");
   return view; // parts that begin and end tell nothing that the items do not
+}
+
+function asked(questions: Question[], { kind, call, agent = 0, data }: StreamEvent): Question[] {
+  const id = data?.id ?? "";
+  if (kind === "permitted") return questions.map((each) => (each.id === id ? { ...each, answer: data?.answer ?? "deny" } : each));
+  return [...questions, { id, name: call?.name ?? "", arguments: call?.arguments ?? {}, agent, seconds: data?.seconds ?? 0, answer: null }];
 }
 
 function withResponse(view: TurnView, response: ResponseResource): TurnView {
@@ -126,7 +150,8 @@ function withDelta(view: TurnView, index: number, delta: string): TurnView {
   const piece = view.pieces[index];
   if (!piece || piece.kind === "call") return view;
   const pieces = [...view.pieces];
-  pieces[index] = { ...piece, text: piece.text + delta };
+  const text = piece.text + delta;
+  pieces[index] = piece.kind === "thought" ? { ...piece, text, count: (piece.count ?? 0) + 1 } : { ...piece, text };
   return { ...view, pieces };
 }
 

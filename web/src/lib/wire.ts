@@ -74,6 +74,7 @@ export interface Settings {
   rounds?: number;
   seconds?: number | null;
   tools?: string[];
+  files?: GivenFile[];
 }
 
 export interface ThreadHead {
@@ -123,5 +124,33 @@ export interface StreamEvent {
   text?: string;
   call?: { id: string; name: string; arguments: Record<string, unknown> };
   output?: string;
-  data?: { clusters?: { answer: string; votes: number; agents: number[] }[] };
+  /// Pictures that an agent's tool made, as data URLs.
+  pictures?: string[];
+  data?: ProgressData;
+}
+
+export interface ProgressData {
+  clusters?: { answer: string; votes: number; agents: number[] }[];
+  /// Of an agent's turn that is whole.
+  completion_tokens?: number;
+  /// Of a question for permission, and of the word that answers it.
+  id?: string;
+  seconds?: number;
+  answer?: Word;
+}
+
+export type Word = "once" | "always" | "deny";
+
+/// A file that the user gave to a thread.
+export interface GivenFile {
+  id: string;
+  name: string;
+  bytes: number;
+}
+
+/// A file at the end of a turn; `turn` made it, or the user gave it (null).
+export interface TurnFile {
+  name: string;
+  bytes: number;
+  turn: string | null;
 }

@@ -87,7 +87,7 @@ class Writer:
     def take(self, event: Event) -> list[dict[str, Any]]:
         """The events that an event of the run becomes."""
         if event.agent or event.kind not in _TOLD:
-            told = progress_of(event)
+            told = progress_of(event) | _of_agent(event)
             return [self.event(PROGRESS, **told)] if told else []
         if event.kind in _SPEECH:
             return self._say(event)
@@ -239,6 +239,16 @@ class Writer:
     def _done(self, index: int, item: dict[str, Any]) -> dict[str, Any]:
         self.response["output"][index] = item
         return self.event("response.output_item.done", output_index=index, item=item)
+
+
+def _of_agent(event: Event) -> dict[str, Any]:
+    """What else is told of agents at work: the tokens of a turn, the pictures that a tool made."""
+    if event.message is None or not event.agent:
+        return {}
+    if event.kind == "message":
+        data = {name: event.message.usage.get(name, 0) for name in ("completion_tokens", "reasoning_tokens")}
+        return {"kind": event.kind, "agent": event.agent, "round": event.round, "data": data}
+    return {"pictures": [data_url(image) for image in event.message.images]} if event.message.images else {}
 
 
 def _output(result: Message) -> str | list[dict[str, Any]]:

@@ -27,6 +27,8 @@ from firesteel.server.responses.resource import ENDED, error_of, resource, usage
 from firesteel.server.responses.seal import Seals
 from firesteel.server.service import Answer, Service
 from firesteel.server.store import Item, Store, StoredResponse
+from firesteel.server.threads.files import Folder
+from firesteel.server.threads.permission import Permissions
 
 _PAGE = 500
 _STATUS: dict[str, Status] = {"stop": "completed", "tool_calls": "completed", "length": "incomplete"}
@@ -35,7 +37,8 @@ _STATUS: dict[str, Status] = {"stop": "completed", "tool_calls": "completed", "l
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """A body made ready. `items` and `input` are what this response adds to the conversation, `before` what was said
-    earlier, `previous` the stored response that holds it, `urls` the data URLs of pictures.
+    earlier, `previous` the stored response that holds it, `urls` the data URLs of pictures, `folder` the files of a
+    thread's turn.
     """
 
     id: str
@@ -50,6 +53,7 @@ class Question:
     previous: str | None
     input: Sequence[Message]
     urls: Mapping[int, str]
+    folder: Folder | None = None
 
 
 async def question(
@@ -63,9 +67,10 @@ async def question(
         raise invalid("A response follows another response or a conversation, not both.", "previous_response_id")
     if body.background and not body.stored:
         raise invalid("A response in the background must be stored.", "background")
+    id, folder = new_response_id(), None
     if body.firesteel and body.firesteel.thread is not None:
         await _check_turn(service, caller, body, body.firesteel.thread)
-    id = new_response_id()
+        folder = await Folder.of(service.store, caller.owner, body.firesteel.thread, body.previous_response_id, id)
     seals = await service.part(Seals).ready()
     before = await earlier(service, caller, body.previous_response_id, cached)
     reader = Reader(service, caller, seals, before)
@@ -81,6 +86,8 @@ async def question(
     if messages and messages[-1].role == "assistant":
         raise invalid("The conversation ends with an answer: there is nothing to answer.", "input")
     mind = mind_of_body(service, body, choice, tools)
+    if body.firesteel and body.firesteel.thread is not None:
+        mind = replace(mind, permit=service.part(Permissions).of(caller.owner, body.firesteel.thread))
     if body.truncation == "auto":
         messages = await fitted(service.backend, messages, list(theirs.values()), mind.limits.turn_tokens)
     return Question(
@@ -94,7 +101,8 @@ async def question(
             mind=mind,
             theirs=tuple(theirs.values()),
             tools=tools.here,
-            files=tools.files,
+            files={**(await folder.contents() if folder and tools.here else {}), **tools.files},
+            keep=folder.keep if folder else None,
             seconds=body.firesteel.seconds if body.firesteel else None,
         ),
         tools=tools,
@@ -104,6 +112,7 @@ async def question(
         previous=None if body.previous_response_id in cached else body.previous_response_id,
         input=reader.messages[said:],
         urls=reader.urls,
+        folder=folder,
     )
 
 
@@ -227,6 +236,7 @@ class Run:
         store, asked = self._service.store, self.asked
         rooted = asked.previous == asked.body.previous_response_id  # else nothing else keeps what was said before
         messages = self.added if rooted else [*asked.before, *self.added]
+        files = {"files": asked.folder.files} if asked.folder and asked.folder.files else {}
         return StoredResponse(
             id=asked.id,
             owner=asked.caller.owner,
@@ -238,7 +248,7 @@ class Run:
             conversation=asked.body.conversation,
             thread=asked.body.firesteel.thread if asked.body.firesteel else None,
             body=await packed(store, self.response),
-            request={"input": await packed(store, list(asked.items)), "mode": asked.ask.mind.mode},
+            request={"input": await packed(store, list(asked.items)), "mode": asked.ask.mind.mode} | files,
             messages=await packed_messages(store, messages, asked.urls),
             instructions=asked.body.instructions or "",
         )

@@ -34,6 +34,12 @@ class ThreadChanges(ThreadBody):
     leaf: Id | None = None
 
 
+class Word(Loose):
+    """What a user says to a tool that wants to change something."""
+
+    answer: Literal["once", "always", "deny"]
+
+
 class InputDetails(Loose):
     cached_tokens: Count = 0
     image_tokens: Count = 0

@@ -20,10 +20,12 @@ from firesteel.server.responses.background import UNDO, Background
 from firesteel.server.responses.resource import ENDED
 from firesteel.server.responses.routes import listed, whole_number
 from firesteel.server.store import Thread
-from firesteel.server.threads.body import ThreadBody, ThreadChanges, ThreadFile
+from firesteel.server.threads.body import ThreadBody, ThreadChanges, ThreadFile, Word
 from firesteel.server.threads.export import export
 from firesteel.server.threads.imports import import_thread, new_thread_id
-from firesteel.server.threads.told import opened, picture, thread_of
+from firesteel.server.threads.permission import Permissions
+from firesteel.server.threads.replay import replay
+from firesteel.server.threads.told import file, list_files, opened, picture, thread_of
 
 _QUERY = 512  # characters
 
@@ -108,6 +110,14 @@ async def delete_turn(request: Request) -> Response:
     return answer_json(thread_of(await _found(request)) | {"deleted": True})
 
 
+async def permit(request: Request) -> Response:
+    """The user's word to a tool that wants to change something: once, always or deny."""
+    body, service, id = await body_of(request, Word), service_of(request), request.path_params["permission"]
+    if not service.part(Permissions).answer(caller_of(request).owner, request.path_params["id"], id, body.answer):
+        raise not_found("question that waits", id)
+    return answer_json({"id": id, "object": "thread.permission", "answer": body.answer})
+
+
 async def exported(request: Request) -> Response:
     """A thread as a file: `format` is json, markdown, html or sft."""
     thread = await _found(request)
@@ -138,6 +148,10 @@ routes: list[BaseRoute] = [
     Route("/v1/threads/{id}", delete, methods=["DELETE"]),
     Route("/v1/threads/{id}/restore", restore, methods=["POST"]),
     Route("/v1/threads/{id}/turns/{turn}", delete_turn, methods=["DELETE"]),
+    Route("/v1/threads/{id}/turns/{turn}/files", list_files, methods=["GET"]),
+    Route("/v1/threads/{id}/turns/{turn}/files/{name:path}", file, methods=["GET"]),
+    Route("/v1/threads/{id}/turns/{turn}/calls/{call}/replay", replay, methods=["POST"]),
+    Route("/v1/threads/{id}/permissions/{permission}", permit, methods=["POST"]),
     Route("/v1/threads/{id}/images/{sha256}", picture, methods=["GET"]),
     Route("/v1/threads/{id}/export", exported, methods=["GET"]),
 ]

@@ -1,7 +1,7 @@
-"""Threads and turns as they are sent, and the pictures that turns name by links.
+"""Threads and turns as they are sent, and what turns name by links: pictures and files.
 
 A long thread opens fast because its pictures stay behind: each is a path that names its SHA-256, and is served only to
-who may see a turn that holds it.
+who may see a turn that holds it. A file is saved, never shown, unless its bytes are those of a picture.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from firesteel.server.errors import not_found
-from firesteel.server.files import media_type_of
-from firesteel.server.http import caller_of, service_of
+from firesteel.server.files import attachment, media_type_of
+from firesteel.server.http import answer_json, caller_of, service_of
 from firesteel.server.responses.blobs import placed
 from firesteel.server.store import StoredResponse, Thread
+from firesteel.server.threads.files import content_of, files_of
 
 
 def thread_of(thread: Thread) -> dict[str, Any]:
@@ -73,3 +74,38 @@ async def picture(request: Request) -> Response:
         raise not_found("picture", sha256)
     headers = {"cache-control": "private, max-age=31536000, immutable", "vary": "authorization, x-api-key"}
     return Response(data, headers=headers, media_type=media_type_of(data))
+
+
+async def list_files(request: Request) -> Response:
+    """The files at the end of a turn; `turn` of each is the one that made it, or null if the user gave it."""
+    turn = await turn_of_path(request)
+    told = [
+        {"object": "thread.file"} | {name: each[name] for name in ("name", "bytes", "turn")} for each in files_of(turn)
+    ]
+    return answer_json({"object": "list", "data": told})
+
+
+async def file(request: Request) -> Response:
+    """One of the files at the end of a turn."""
+    name, turn = request.path_params["name"], await turn_of_path(request)
+    entry = next((each for each in files_of(turn) if each["name"] == name), None)
+    data = await content_of(service_of(request).store, turn.owner, entry) if entry else None
+    if data is None:
+        raise not_found("file", name)
+    headers = {
+        "content-disposition": attachment(name),
+        "content-security-policy": "default-src 'none'; sandbox",
+        "x-content-type-options": "nosniff",
+        "cross-origin-resource-policy": "same-origin",
+        "cache-control": "private",
+    }
+    return Response(data, headers=headers, media_type=media_type_of(data))
+
+
+async def turn_of_path(request: Request) -> StoredResponse:
+    """The turn that a path names. Raises ApiError 404."""
+    store, owner, params = service_of(request).store, caller_of(request).owner, request.path_params
+    turn = await store.get_response(owner, params["turn"])
+    if turn is None or turn.thread != params["id"] or await store.get_thread(owner, params["id"]) is None:
+        raise not_found("turn", params["turn"])
+    return turn

@@ -1,0 +1,110 @@
+"""Runs a tool call of a turn again, for whoever wants to see whether the same comes out.
+
+- The loop's own machinery does it: a trace that ends with the one open call is continued for no turn at all, so the
+  same checks, limits and words of failure hold. What it is told is shown and not kept.
+- The folder is a copy of the one at the end of the turn, thrown away afterwards; pictures are those that stood before
+  the call. Only tools that look, compute or write within that copy run again.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from firesteel.agent.files import write_file
+from firesteel.agent.limits import Limits
+from firesteel.agent.mind import Mind
+from firesteel.agent.toolbox import toolbox
+from firesteel.format import Message, Trace
+from firesteel.server.ask import Caller, Usage
+from firesteel.server.errors import ApiError, not_found
+from firesteel.server.http import answer_json, caller_of, connected, service_of
+from firesteel.server.reading import tools_of
+from firesteel.server.responses.blobs import data_url, unpacked_messages
+from firesteel.server.responses.items import OWN_CALL
+from firesteel.server.service import Service, work
+from firesteel.server.store import StoredResponse
+from firesteel.server.threads.files import content_of, files_of
+from firesteel.server.threads.told import turn_of_path
+
+_LOG = logging.getLogger("firesteel.server")
+_KINDS = {
+    "zoom": "zoom",
+    "mark": "zoom",
+    "container.visual_grounding": "ground",
+    "container.python_execution": "python",
+    "container.view": "files",
+    "container.file_search": "files",
+    "container.insert": "files",
+    "container.str_replace": "files",
+}
+"""Which tools run again: by their names, what a caller asks for to have them."""
+
+
+async def replay(request: Request) -> Response:
+    """Runs a tool call of a turn again; the answer is what it gives now."""
+    service, caller, turn = service_of(request), caller_of(request), await turn_of_path(request)
+    trace = await _before(service, turn, request.path_params["call"])
+    kind = _KINDS.get(name := trace.messages[-1].tool_calls[0].name)
+    if kind is None:
+        raise ApiError(403, f"The tool {name!r} does not run again.", code="tool_not_replayed")
+    began = time.monotonic()
+    result = await connected(
+        request, _run(service, caller, turn, trace, tools_of(service, [f"firesteel:{kind}"], None))
+    )
+    output = [
+        {"type": "input_text", "text": part.text}
+        if part.image is None
+        else {"type": "input_image", "image_url": data_url(part.image)}
+        for part in result.parts
+    ]
+    told = {"object": "tool_call.replay", "call": request.path_params["call"], "name": name, "output": output}
+    return answer_json(told | {"seconds": round(time.monotonic() - began, 3)})
+
+
+async def _before(service: Service, turn: StoredResponse, item: str) -> Trace:
+    """The conversation up to a call, as it was when the call was made. Raises ApiError 404."""
+    calls = [each for each in turn.body["output"] if each["type"] in (OWN_CALL, "function_call")]
+    place = next((number for number, each in enumerate(calls) if each["id"] == item), None)
+    chain = await service.store.chain(turn.owner, turn.id)
+    messages = [message for part in chain for message in await unpacked_messages(service.store, part.messages)]
+    made = [(at, call) for at, message in enumerate(messages) for call in message.tool_calls][
+        -len(calls) or len(messages) :
+    ]
+    if place is None or calls[place]["type"] != OWN_CALL or len(made) != len(calls):
+        raise not_found("call", item)
+    at, call = made[place]
+    return Trace([*messages[:at], replace(messages[at], tool_calls=(call,))])
+
+
+async def _run(service: Service, caller: Caller, turn: StoredResponse, trace: Trace, tools: Sequence[str]) -> Message:
+    """What the open call of a trace gives."""
+    usage, mode = Usage(), turn.request.get("mode") or "thinking"
+    async with work(service, caller, turn.model, mode, 1, tools, usage) as job, AsyncExitStack() as stack:
+        mind = Mind(limits=Limits(turns=0, seconds=min(service.settings.seconds, job.left)))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="firesteel-")))
+        (folder / "data").mkdir(mode=0o700)
+        for entry in files_of(turn):
+            if (data := await content_of(service.store, turn.owner, entry)) is not None:
+                write_file(folder / "data", entry["name"], data)
+        given = await stack.enter_async_context(toolbox(tools, trace, service.backend, mind, _LOG.info, folder))
+        budget, result = mind.limits.start(), None
+        try:
+            async with aclosing(mind.answer(trace, service.backend, given, (), budget)) as events:
+                async for event in events:
+                    result = event.message if event.kind == "tool_finished" else result
+        finally:
+            usage.prompt_tokens, usage.cached_tokens = budget.prompt_tokens, budget.cached_tokens
+            usage.completion_tokens = budget.completion_tokens
+        job.outcome = "stop" if result else "limit"
+    if result is None:
+        raise ApiError(504, "The time was up before the tool had answered.", code="tool_timeout")
+    return result

@@ -1,0 +1,71 @@
+"""A call of a turn runs again as it ran, on a copy, and only where the caller may."""
+
+import base64
+
+from tests.agent.scripted import calls, says
+from tests.server.responses.asking import picture
+from tests.server.threads.talking import talk
+
+LOOK = calls(("zoom", {"img": "0", "bbox_2d": "[0, 0, 500, 500]", "label": "left"}))
+
+
+async def replayed(client, talk, turn, call):
+    return await client.post(f"{talk.url}/turns/{turn}/calls/{call}/replay")
+
+
+async def calls_of(talk, turn):
+    told = next(each for each in (await talk.read())["turns"] if each["id"] == turn)
+    return [item for item in told["output"] if item["type"] == "firesteel:tool_call"]
+
+
+def test_a_look_gives_the_same_crop_again():
+    @talk(LOOK, says("34"))
+    async def _(client, talk):
+        shown = [{"type": "input_image", "image_url": picture(size=(400, 300))}]
+        turn = await talk.say(shown, firesteel={"tools": ["zoom"]})
+        (item,) = await calls_of(talk, turn)
+        first = await client.get(item["output"][1]["image_url"])
+        told = (await replayed(client, talk, turn, item["id"])).json()
+        assert (told["call"], told["name"], told["seconds"] >= 0) == (item["id"], "zoom", True)
+        assert told["output"][0] == item["output"][0]
+        assert base64.b64decode(told["output"][1]["image_url"].partition(",")[2]) == first.content
+        assert client.service.admission.slots.free == client.service.admission.slots.total
+
+
+def test_what_it_writes_is_thrown_away_and_a_complaint_is_a_result():
+    insert = calls(("container.insert", {"path": "a.txt", "insert_line": "0", "new_str": "one"}))
+    gone = calls(("container.str_replace", {"path": "a.txt", "old_str": "one", "new_str": "two"}))
+
+    @talk(insert, says("ok"), gone, says("ok"))
+    async def _(client, talk):
+        first = await talk.say("write", firesteel={"tools": ["files"]})
+        second = await talk.say("change", first, firesteel={"tools": ["files"]})
+        (item,) = await calls_of(talk, second)
+        told = (await replayed(client, talk, second, item["id"])).json()
+        assert "does not occur" in told["output"][0]["text"]  # it is replaced already
+        answer = await client.get(f"{talk.url}/turns/{second}/files/a.txt")
+        assert answer.text == "two\n"
+
+
+def test_only_calls_of_ours_that_may_run_here_run_again():
+    @talk(LOOK, says("34"), says("nothing"))
+    async def _(client, talk):
+        shown = [{"type": "input_image", "image_url": picture(size=(400, 300))}]
+        turn = await talk.say(shown, firesteel={"tools": ["zoom"]})
+        (item,) = await calls_of(talk, turn)
+        assert (await replayed(client, talk, turn, "ft_x")).status_code == 404
+        other = await talk.say("well", turn)
+        assert (await replayed(client, talk, other, item["id"])).status_code == 404
+        object.__setattr__(client.service.settings, "tools", ("python",))
+        assert (await replayed(client, talk, turn, item["id"])).json()["error"]["code"] == "tool_not_served"
+
+
+def test_a_page_is_not_made_again():
+    page = calls(("container.create_web_artifact", {"kind": "html", "title": "P", "content": "<p>"}))
+
+    @talk(page, says("made"))
+    async def _(client, talk):
+        turn = await talk.say("make", firesteel={"tools": ["artifacts"]})
+        (item,) = await calls_of(talk, turn)
+        answer = await replayed(client, talk, turn, item["id"])
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "tool_not_replayed")
