@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 
 from firesteel.backends import Backend, open_backend
+from firesteel.format import Part
 from firesteel.server import decisions
 from firesteel.server.ask import Usage
 from firesteel.server.decisions import Question, asked_of, probabilities
@@ -71,7 +72,8 @@ async def ask(backend: Backend, seeds: Sequence[int]) -> tuple[list[Case], list[
 
 
 async def judge(backend: Backend, question: dict[str, object]) -> list[float]:
-    found = await probabilities(backend, [], asked_of(Question.model_validate(question), "question"), Usage())
+    asked = asked_of(Question.model_validate(question), [Part(text=str(question["instructions"]))], "question")
+    found = await probabilities(backend, [], asked, Usage())
     return [math.log(max(probability, 1e-30)) for probability in found]
 
 

@@ -31,6 +31,11 @@ class Server:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def own_seconds(self) -> float:
+        """Processor time of its first thread, in which Firesteel's event loop runs and llama.cpp does not."""
+        process = self.process.pid
+        return int(Path(f"/proc/{process}/task/{process}/schedstat").read_text().split()[0]) / 1e9
+
     def megabytes(self) -> float:
         """Resident memory."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():

@@ -94,20 +94,22 @@ async def measure(contender: Contender, server: Server, repeats: int, streams: l
         return client.request(contender.path, contender.body(f"{QUESTIONS[number % 4]} (No. {number})"))
 
     for count in streams:
-        rates, first, tokens = [], [], 0
+        rates, first, own, tokens = [], [], [], 0
         for repeat in range(repeats + 1):
-            shares, began = Shares(server), time.perf_counter()
+            shares, began, spent = Shares(server), time.perf_counter(), server.own_seconds()
             replies = await asyncio.gather(*(client.ask(request(), marker=contender.marker) for _ in range(count)))
             seconds = time.perf_counter() - began
             assert all(reply.status == 200 for reply in replies), (contender.name, server.errors.read_text()[-1000:])
             tokens = sum(map(contender.tokens, replies))
             if repeat:
                 rates.append(tokens / seconds)
+                own.append((server.own_seconds() - spent) / tokens)
                 first += [reply.token - reply.due for reply in replies]
         shown = " ".join(f"{rate:.0f}" for rate in rates)
         print(
             f"{contender.name:20} {count} streams: {quantile(rates, 0.5):7.1f} tokens/s ({shown})  first token "
-            f"{quantile(first, 0.5) * 1e3:7.1f} ms  ({tokens / count:.0f} tokens each; {shares})",
+            f"{quantile(first, 0.5) * 1e3:7.1f} ms  ({tokens / count:.0f} tokens each; {shares}; first thread "
+            f"{quantile(own, 0.5) * 1e6:.0f} µs a token)",
             flush=True,
         )
 

@@ -186,6 +186,18 @@ def test_raw_prompts_forced_tokens_and_biases_are_as_in_llama_cpp(engine, backen
             assert logprobs[0] == pytest.approx(logprobs[1], abs=2e-3)
 
 
+def test_an_answer_is_forced_behind_messages_as_in_llama_cpp(engine, backend):
+    forced = engine.tokenizer.encode(" to=user<|message|>12 red", special=True)
+    for messages in (HELLO, picture()):
+        scored = Request(messages=messages, forced=forced, max_tokens=4, logprobs=2, temperature=0)
+        requests = [scored, replace(scored, logprobs=None), replace(scored, logprobs=None, max_tokens=0)]
+        for [one], [other] in zip(answers(engine, *requests), answers(backend, *requests), strict=True):
+            assert one.token_ids == other.token_ids and one.text == other.text
+            assert (one.finish_reason, one.prompt_tokens) == (other.finish_reason, other.prompt_tokens)
+            logprobs = [[token.logprob for token in sample.logprobs] for sample in (one, other)]
+            assert logprobs[0] == pytest.approx(logprobs[1], abs=2e-3)
+
+
 def test_scores_are_those_of_the_engine(engine, backend):
     ids = engine.tokenizer.encode("the quick brown fox counts 12 red circles")
     choices = [ids[4:6], ids[6:9], [engine.tokenizer.id("<|eot|>")]]

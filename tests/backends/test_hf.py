@@ -223,6 +223,12 @@ def test_muse_glimmer_gives_raw_text_as_our_engine_does(checkpoint):
     assert (a.text, a.token_ids, a.finish_reason) == (b.text, b.token_ids, b.finish_reason)
     assert a.events == []
     assert [t.logprob for t in a.logprobs] == pytest.approx([t.logprob for t in b.logprobs], abs=2e-3)
+    forced = ours.tokenizer.encode(" to=user<|message|>12 red<|eot|>", special=True)
+    scored = Request(messages=messages[:2], forced=forced, max_tokens=0, logprobs=2, n=2)
+    for one, other in zip(run(theirs, scored), run(ours, scored), strict=True):
+        assert (one.text, one.token_ids, one.finish_reason) == (other.text, forced, "length")
+        assert [t.logprob for t in one.logprobs] == pytest.approx([t.logprob for t in other.logprobs], abs=2e-3)
+        assert [id for t in one.logprobs for id, _ in t.top] == [id for t in other.logprobs for id, _ in t.top]
     for backend in (theirs, ours):
         asyncio.run(backend.close())
 

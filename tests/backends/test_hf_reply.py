@@ -78,6 +78,57 @@ def test_a_call_of_no_known_form_is_an_error(tokenizer, text):
     assert (said.tool_calls, len(said.errors)) == ([], 1)
 
 
+LLAMA = '<turn>Respond in the format {"name": function name, "parameters": dictionary of argument name and its value}.'
+CALL = '{"name": "f", "parameters": {"s": "5", "n": [1]}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        (f"{CALL}</s>", 1),
+        (f"\n{CALL}; {CALL}</s>", 2),
+        (f"{CALL}\n{CALL}\n</s>", 2),
+        ('{"type": "function", "name": "f", "parameters": {"s": "5", "n": [1]}}</s>', 1),
+        ('{"parameters": {"s": "5", "n": [1]}, "name": "f"}</s>', 1),
+    ],
+)
+def test_bare_json_is_a_call_where_the_template_asked_for_it(tokenizer, text, calls):
+    said, _ = read(tokenizer, text, LLAMA)
+    assert (said.tool_calls, said.answer, said.errors) == ([ToolCall("f", {"s": "5", "n": [1]})] * calls, "", [])
+    plain, _ = read(tokenizer, text)
+    assert (plain.tool_calls, plain.answer.strip()) == ([], text.removesuffix("</s>").strip())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "g", "parameters": {}}',
+        '{"name": "f"}',
+        '{"name": "f", "parameters": 5}',
+        '{"names": ["f"]}',
+        '{"answer": 5, "name": "f", "parameters": {}}',
+        f"{CALL} is how it is called",
+        f"the call {CALL}",
+        '{"name": "f", "parameters": {',
+        "{}",
+        "{",
+        '{"na',
+    ],
+)
+def test_other_json_is_an_answer(tokenizer, text):
+    said, _ = read(tokenizer, f"{text}</s>", LLAMA)
+    assert (said.tool_calls, said.answer, said.errors) == ([], text, [])
+
+
+def test_bare_json_holds_nothing_else_back(tokenizer):
+    said, events = read(tokenizer, '{"answer": "the quick brown fox"} and the fox</s>', LLAMA)
+    assert events > 8 and said.answer.endswith("fox")
+    stopped, _ = read(tokenizer, f"{CALL} the fox</s>", LLAMA, stop=["the"])
+    assert stopped.answer == f"{CALL} "
+    cut, _ = read(tokenizer, CALL[:-3], LLAMA, reason="length")
+    assert (cut.tool_calls, cut.answer, cut.errors) == ([], "", ["A call is cut off."])
+
+
 def test_a_call_that_the_tokens_cut_off_is_an_error(tokenizer):
     said, _ = read(tokenizer, '<tool_call>{"name": "f", "arguments": {}}', reason="length")
     assert (said.tool_calls, len(said.errors)) == ([], 1)

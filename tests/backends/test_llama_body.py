@@ -15,6 +15,12 @@ from firesteel.format import Message, Part, Rendered, render
 TEXT = "the quick brown fox counts 12 red circles; Grüße, ☕ 東京 𝄞<|eot|> and 7<|eom|> blue\0 squares"
 
 
+SEEN = [
+    Message("user", [Part(text="Is it"), Part(image=Image.linear_gradient("L").resize((90, 60))), Part(text="a fox?")])
+]
+TORN, QU = 100, [80, 84]  # a byte of a character, and letters that a tokenizer would join
+
+
 def run(backend: GGUFBackend, request: Request) -> list[Completion]:
     return asyncio.run(complete(backend, request))
 
@@ -56,6 +62,26 @@ def test_logprobs_of_forced_tokens_are_those_of_the_whole_forward_pass(backend, 
     for token, found, row in zip(ids[1:], sample.logprobs, expected, strict=True):
         assert found.logprob == pytest.approx(row[token].item(), abs=1e-3)
         assert [value for _, value in found.top] == pytest.approx(row.topk(2).values.tolist(), abs=1e-3)
+
+
+@pytest.mark.parametrize("messages", [SEEN, [Message("user", "the quick brown fox")]], ids=["picture", "text"])
+def test_an_answer_is_forced_behind_messages(backend, reference, messages):
+    asked, tokenizer = render(messages, tokenizer=backend.tokenizer), backend.tokenizer
+    forced = tokenizer.encode(" to=user<|message|>12 red<|eot|>", special=True)
+    for logprobs in (None, 1):
+        request = Request(messages=messages, forced=forced, max_tokens=0, logprobs=logprobs, temperature=0, stop=["1"])
+        [sample] = run(backend, request)
+        assert sample.token_ids == forced and sample.parse().answer == "12 red"
+        assert (sample.finish_reason, sample.prompt_tokens) == ("length", len(asked.ids))
+    rows = reference.logprobs(asked, forced)
+    for id, found, row in zip(forced, sample.logprobs, rows, strict=True):
+        assert found.logprob == pytest.approx(row[id].item(), abs=2e-3)
+    begun = replace(request, forced=forced[:-1], max_tokens=5, stop=[])
+    longer = Rendered([*asked.ids, *forced[:-1]], [], "", asked.images, [])
+    expected = reference.greedy(longer, 5, tokenizer.eos_ids)
+    for logprobs in (None, 1):
+        [sample] = run(backend, replace(begun, logprobs=logprobs))
+        assert sample.token_ids == forced[:-1] + expected
 
 
 def test_hundreds_of_tokens_are_forced_and_then_it_goes_on(backend, reference, ids):
@@ -132,7 +158,9 @@ def test_every_token_has_its_log_probability_under_masks_and_budgets(backend):
         ({"prompt": [5], "max_tokens": -1}, "negative"),
         ({"prompt": [5], "messages": [Message("user", "fox")]}, "stands alone"),
         ({"prompt": [5], "tool_choice": "required"}, "stands alone"),
-        ({"messages": [Message("user", "fox")], "forced": [5]}, "behind a prompt"),
+        ({"messages": [Message("user", "fox")], "forced": [5], "thinking_budget": 3}, "without a schema"),
+        ({"messages": SEEN, "forced": QU, "max_tokens": 3}, "whole words"),
+        ({"messages": SEEN, "forced": [TORN, 5], "max_tokens": 0, "logprobs": 0}, "whole words"),
     ],
 )
 def test_unusable_requests_are_refused(backend, options, words):

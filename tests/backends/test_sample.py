@@ -59,6 +59,14 @@ def test_a_plain_continuation_has_no_turns(tokenizer):
     assert last is not None and last.text + ended.end("stop", 5).text == "the red"
 
 
+def test_stop_strings_count_only_behind_what_a_turn_is_forced_to_say(tokenizer):
+    sample = Sample(0, tokenizer, ["stop"])
+    forced = sample.force(tokenizer.encode(" to=user<|message|>stop", special=True))
+    rest = sample.feed(tokenizer.encode(" and stop here"))
+    assert forced.text == " to=user<|message|>stop" and not forced.finish_reason
+    assert rest is not None and (rest.text, rest.finish_reason) == (" and ", "stop")
+
+
 @pytest.mark.parametrize("step", [1, 2, 50])
 def test_stop_strings_count_in_the_answer_only(tokenizer, step):
     thought = " to=self<|message|>stop here<|eom|><|start|>assistant"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from firesteel.backends import Delta
 from firesteel.backends.base import ContextExceeded, TokenLogprob
-from firesteel.format import Tokenizer
+from firesteel.format import Tokenizer, render
 
 
 class Plain:
@@ -20,7 +20,7 @@ class Plain:
 
     async def stream(self, request):
         self.requests.append(request)
-        known = [*request.prompt, *request.forced]
+        known = [*self.read(request), *request.forced]
         if len(known) >= self.context:
             raise ContextExceeded(len(known), self.context - 1)
         self.running += 1
@@ -31,11 +31,17 @@ class Plain:
         finally:
             self.running -= 1
 
+    def read(self, request):
+        """The ids of the prompt."""
+        if request.prompt is not None:
+            return request.prompt
+        return render(request.messages, (), request.strength, self.tokenizer).ids
+
     async def _sample(self, request):
         if request.forced:
             words = self.tokenizer.decode(request.forced)
-            score = self.scores.get(words.removesuffix("<|eot|>"), -9.0)
-            logprobs = [TokenLogprob(logprob=value) for value in (score, *[0.0] * (len(request.forced) - 1))]
+            score = self.scores.get(words.rpartition("<|message|>")[2].removesuffix("<|eot|>"), -9.0)
+            logprobs = [TokenLogprob(logprob=value) for value in (*[0.0] * (len(request.forced) - 1), score)]
             yield Delta(text=words, token_ids=tuple(request.forced), logprobs=tuple(logprobs))
         ids = self.tokenizer.encode(self.text)
         for id in ids[: request.max_tokens]:
@@ -46,7 +52,7 @@ class Plain:
             logprob = TokenLogprob(logprob=-0.5, top=((id, -0.5), (id + 1, -1.0)))
             yield Delta(text=self.tokenizer.decode([id]), token_ids=(id,), logprobs=(logprob,))
         reason = "length" if request.max_tokens < len(ids) else "stop"
-        yield Delta(finish_reason=reason, prompt_tokens=len(request.prompt), cached_tokens=1)
+        yield Delta(finish_reason=reason, prompt_tokens=len(self.read(request)), cached_tokens=1)
 
     async def close(self):
         pass

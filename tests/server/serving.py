@@ -78,7 +78,7 @@ def live(*lines, backend=None, **settings):
 
 def kindling():
     """The packaged model."""
-    return open_backend("kindling", slots=4)
+    return open_backend("kindling", slots=4, threads=1)
 
 
 def events_of(text):

@@ -3,10 +3,11 @@ import time
 
 import pytest
 
+from firesteel.server.admin import quantile
 from tests.agent.scripted import says
 from tests.server.serving import serving
 
-KEYS, USAGE = "/v1/admin/keys", "/v1/admin/usage"
+KEYS, USAGE, HEALTH = "/v1/admin/keys", "/v1/admin/usage", "/v1/admin/health"
 
 
 def bearer(secret):
@@ -54,7 +55,7 @@ def test_the_first_key_has_the_right_itself_and_then_one_is_needed():
 
 
 @pytest.mark.parametrize(
-    "method, path", [("GET", USAGE), ("GET", KEYS), ("POST", KEYS), ("POST", f"{KEYS}/key_x/revoke")]
+    "method, path", [("GET", USAGE), ("GET", HEALTH), ("GET", KEYS), ("POST", KEYS), ("POST", f"{KEYS}/key_x/revoke")]
 )
 def test_a_key_without_the_right_sees_and_makes_nothing(method, path):
     @operated()
@@ -130,3 +131,23 @@ def test_usage_is_told_by_key_and_since():
         later = int(time.time()) + 200_000
         assert (await client.get(USAGE, headers=admin, params={"since": later})).json()["data"] == []
         assert (await client.get(USAGE, headers=admin, params={"since": "x"})).status_code == 400
+
+
+def test_health_tells_places_and_times():
+    @operated(says("yes"))
+    async def _(client, admin):
+        before = (await client.get(HEALTH, headers=admin)).json()
+        assert before["seconds"]["whole"] == {"count": 0, "p50": None, "p95": None}
+        body = {"model": "kindling", "messages": [{"role": "user", "content": "hi"}]}
+        await client.post("/v1/chat/completions", headers=admin, json=body)
+        told = (await client.get(HEALTH, headers=admin)).json()
+        assert told["slots"] == {"total": 8, "free": 8} and told["queue"] == {"most": 64, "waiting": 0}
+        assert (told["running"], told["draining"], told["backend"]) == (0, False, "scripted")
+        assert told["seconds"]["whole"]["count"] == 1 and 0 < told["seconds"]["first_token"]["p95"] <= 600
+
+
+def test_a_quantile_lies_in_its_bucket_in_proportion():
+    counts = [(1.0, 0.0), (2.0, 10.0), (4.0, 20.0), (float("inf"), 20.0)]
+    assert (quantile(counts, 0.25), quantile(counts, 0.5), quantile(counts, 0.75)) == (1.5, 2.0, 3.0)
+    assert quantile([(1.0, 0.0), (float("inf"), 2.0)], 0.5) == 1.0
+    assert quantile([(1.0, 0.0), (float("inf"), 0.0)], 0.5) is None

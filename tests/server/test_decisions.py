@@ -1,14 +1,23 @@
 import asyncio
 import math
+from statistics import fmean
 
 import openai
 import pytest
+from PIL import Image
 
+from firesteel.format import Tokenizer, image_span
+from firesteel.server.responses.blobs import data_url
+from firesteel.tasks import make
+from firesteel.tasks.base import HELD_OUT
 from tests.agent.scripted import Scripted
 from tests.server.plain import Plain
 from tests.server.serving import kindling, live, serving
 
 PATH = "/v1/decisions"
+HEADER = len(Tokenizer.default().encode(" to=user<|message|>", special=True))
+RED = Image.new("RGB", (64, 32), "red")
+FAMILIES = ("clock", "reading")
 PREDICATE = {"type": "predicate", "instructions": "It is red."}
 CHOICE = {"type": "choice", "instructions": "Which?", "choices": [{"value": "a"}, {"value": "b"}]}
 SCORE = {
@@ -29,13 +38,18 @@ def ask(*questions, backend=None, input="The ball.", settings=None, **more):
     return asyncio.run(run())
 
 
+def picture(image):
+    return {"type": "input_image", "image_url": data_url(image)}
+
+
 def scored(**odds):
     """A backend for which words have these odds."""
     return Plain(scores={word: math.log(value) for word, value in odds.items()})
 
 
 def prompts(service):
-    return [service.backend.tokenizer.decode(request.prompt) for request in service.backend.requests]
+    backend = service.backend
+    return [backend.tokenizer.decode([*backend.read(each), *each.forced]) for each in backend.requests]
 
 
 def test_the_sdk_asks_the_packaged_model():
@@ -59,7 +73,8 @@ def test_a_predicate_is_yes_against_no():
     [answer] = response.json()["answers"]
     assert answer == {"type": "predicate", "name": "red", "probability": pytest.approx(0.75)}
     first, second = prompts(service)
-    assert first == second and first.endswith("<|start|>assistant to=user<|message|>")
+    assert first.endswith("<|start|>assistant to=user<|message|>yes<|eot|>")
+    assert second == first.removesuffix("yes<|eot|>") + "no<|eot|>"
     assert "The ball." in first and "It is red." in first and "Reasoning strength: 0." in first
 
 
@@ -136,6 +151,8 @@ def test_a_whole_conversation_can_be_judged():
             "questions.0.instructions.0",
         ),
         (PREDICATE, {"input": [{"content": [{"type": "input_image"}]}]}, "input.0.content.0"),
+        (PREDICATE, {"input": [{"role": "developer", "content": [picture(RED)]}]}, None),
+        (PREDICATE, {"input": [{"content": [picture(RED)] * 51}]}, "input.0.content.50"),
         (PREDICATE, {"input": [{"type": "file"}]}, "input.0"),
         (PREDICATE, {"input": [{"type": "function_call", "name": "f", "arguments": "{"}]}, "input.0"),
         (PREDICATE, {"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, None),
@@ -148,6 +165,37 @@ def test_wrong_values_are_told_by_name(question, more, param):
     response, service = ask(question, **more)
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
     assert not service.admission.running
+
+
+def test_pictures_are_shown_where_they_stand():
+    shown = {"role": "user", "content": [{"type": "input_text", "text": "Look."}, picture(RED)]}
+    result = {"type": "function_call_output", "call_id": "c", "output": [picture(RED)]}
+    call = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"}
+    asked = PREDICATE | {"instructions": [picture(RED), {"type": "input_text", "text": "It is red."}]}
+    response, service = ask(asked, input=[shown, call, result], backend=scored(yes=0.3, no=0.1))
+    assert response.json()["answers"][0]["probability"] == pytest.approx(0.75)
+    prompt = prompts(service)[0]
+    assert f"Look.{image_span(RED)}<|eot|>" in prompt and f"{image_span(RED)}It is red.<|eot|>" in prompt
+    assert prompt.count(image_span(RED)) == 3
+
+
+def test_the_packaged_model_decides_by_what_it_sees():
+    problems = [make(family, HELD_OUT + 70_000 + seed, 1) for family in FAMILIES for seed in range(4)]
+    options = {family: sorted({each.answer for each in problems if each.family == family}) for family in FAMILIES}
+    with live(backend=kindling) as (url, _):
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+
+        def chance(problem, image):
+            """How probable the right answer is among those of the other problems."""
+            shown = [picture(image), {"type": "input_text", "text": problem.question}]
+            choices = [{"value": option} for option in options[problem.family]]
+            question = {"type": "choice", "instructions": shown, "choices": choices}
+            [answer] = client.decisions.create(model="kindling", input="", questions=[question]).answers
+            return next(each.probability for each in answer.probabilities if each.value == problem.answer)
+
+        seen = [chance(problem, problem.image) for problem in problems]
+        blank = [chance(problem, Image.new("RGB", problem.image.size, "white")) for problem in problems]
+    assert fmean(seen) > fmean(blank) + 0.2
 
 
 def test_a_model_elsewhere_cannot_be_asked():
@@ -172,7 +220,8 @@ def test_a_decision_is_paid_for():
         async with serving(backend=Plain()) as client:
             body = {"model": "kindling", "input": "x", "questions": [PREDICATE, CHOICE]}
             told = (await client.post(PATH, json=body)).json()["usage"]
-            forced = sum(len(request.forced) for request in client.service.backend.requests)
+            # Each option and its end; the header before them is the prompt's.
+            forced = sum(len(request.forced) - HEADER for request in client.service.backend.requests)
             return told, await client.service.store.usage(), forced
 
     told, [used], forced = asyncio.run(run())

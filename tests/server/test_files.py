@@ -1,5 +1,6 @@
 import asyncio
 import io
+import time
 
 import openai
 import pytest
@@ -147,6 +148,60 @@ def test_a_file_may_be_as_large_as_the_cap_and_no_larger():
         return [(await put(client, data=bytes(size))).status_code for size in (1000, 1001, 500_000)]
 
     assert with_client(work, file_bytes=1000) == [200, 413, 413]
+
+
+def test_an_owner_keeps_so_many_files_and_bytes():
+    async def work(client):
+        store = client.service.store
+        ann, ben = [
+            {"authorization": f"Bearer {(await store.create_key(owner=name, name=name))[1]}"} for name in ("ann", "ben")
+        ]
+        sizes = (60, 41, 40, 1)
+        said = [await put(client, data=bytes(size), headers=ann) for size in sizes]
+        others = await put(client, headers=ben)
+        await client.delete(f"{PATH}/{said[0].json()['id']}", headers=ann)
+        return said, others, await put(client, headers=ann)
+
+    said, others, again = with_client(work, owner_files=2, owner_bytes=100)
+    assert [answer.status_code for answer in said] == [200, 413, 200, 429]
+    assert [said[number].json()["error"]["code"] for number in (1, 3)] == ["storage_full", "too_many_files"]
+    assert said[3].headers["x-should-retry"] == "false"
+    assert others.status_code == again.status_code == 200
+
+
+def test_a_file_may_name_its_end(monkeypatch):
+    with live(backend=Plain) as (url, _), openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+        lasting = {"anchor": "created_at", "seconds": 3600}
+        made = client.files.create(file=("a.txt", b"x"), purpose="vision", expires_after=lasting)
+        stays = client.files.create(file=("b.txt", b"y"), purpose="vision")
+        assert made.expires_at == made.created_at + 3600 and stays.expires_at is None
+        assert [file.id for file in client.files.list()] == [stays.id, made.id]
+        then = time.time() + 3601
+        monkeypatch.setattr("firesteel.server.store.files.time.time", lambda: then)
+        assert [file.id for file in client.files.list()] == [stays.id]
+        for read in (client.files.retrieve, client.files.content):
+            with pytest.raises(openai.NotFoundError):
+                read(made.id)
+
+
+@pytest.mark.parametrize(
+    ("lasting", "param"),
+    [
+        ({"anchor": "tomorrow", "seconds": "3600"}, "anchor"),
+        ({"seconds": "3600"}, "anchor"),
+        ({"anchor": "created_at"}, "seconds"),
+        ({"anchor": "created_at", "seconds": "3599"}, "seconds"),
+        ({"anchor": "created_at", "seconds": "2592001"}, "seconds"),
+        ({"anchor": "created_at", "seconds": "soon"}, "seconds"),
+    ],
+)
+def test_an_end_that_cannot_be_is_told(lasting, param):
+    async def work(client):
+        data = {"purpose": "vision"} | {f"expires_after[{name}]": value for name, value in lasting.items()}
+        return await client.post(PATH, files={"file": ("a", b"x")}, data=data)
+
+    answer = with_client(work)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, f"expires_after.{param}")
 
 
 def test_an_endless_body_is_not_read_to_its_end():

@@ -15,6 +15,7 @@ from tests.server.serving import live, serving
 _FREE = {  # bodies that are not one JSON object of ours
     "/v1/files",
     "/v1/threads/{id}/restore",
+    "/v1/threads/{id}/turns/{turn}/calls/{call}/replay",
     "/v1/admin/keys/{id}/revoke",
 }
 

@@ -84,6 +84,7 @@ CASES = {
     ("GET", "/v1/files/{id}/content"): hidden("file"),
     ("WEBSOCKET", RESPONSES): Case((200,), body=RESPONSE | {"type": "response.create"}),
     ("POST", RESPONSES): Case((200,), body=RESPONSE),
+    ("GET", RESPONSES): EMPTY,
     ("POST", RESPONSES + "/compact"): Case((200,), body=RESPONSE),
     ("GET", RESPONSES + "/{id}"): hidden("response"),
     ("DELETE", RESPONSES + "/{id}"): hidden("response"),
@@ -106,9 +107,14 @@ CASES = {
     ("DELETE", THREADS + "/{id}"): hidden("thread"),
     ("POST", THREADS + "/{id}/restore"): hidden("thread"),
     ("DELETE", THREADS + "/{id}/turns/{turn}"): hidden("thread", "turn"),
+    ("GET", THREADS + "/{id}/turns/{turn}/files"): hidden("thread", "turn"),
+    ("GET", THREADS + "/{id}/turns/{turn}/files/{name:path}"): hidden("thread", "turn", "name"),
+    ("POST", THREADS + "/{id}/turns/{turn}/calls/{call}/replay"): hidden("thread", "turn", "said"),
+    ("POST", THREADS + "/{id}/permissions/{permission}"): hidden("thread", "said", answer="once"),
     ("GET", THREADS + "/{id}/images/{sha256}"): hidden("thread", "picture"),
     ("GET", THREADS + "/{id}/export"): hidden("thread"),
     ("GET", "/v1/admin/usage"): OPERATORS,
+    ("GET", "/v1/admin/health"): OPERATORS,
     ("GET", "/v1/admin/keys"): OPERATORS,
     ("POST", "/v1/admin/keys"): Case((403,), body={"name": "bob", "owner": "ann", "admin": True}),
     ("POST", "/v1/admin/keys/{id}/revoke"): Case((403,), ("key",)),
@@ -266,7 +272,8 @@ def settled(ann: User) -> dict[str, str]:
     upload = {"files": {"file": (f"{MARK}.txt", MARK.encode())}, "data": {"purpose": "user_data"}}
     asking = {"model": "kindling", "input": [asked], "metadata": {"word": MARK}}
     response = ended(ann, asking)
-    thread = ann.made("POST", THREADS, {"title": MARK})["id"]
+    file = ann.made("POST", "/v1/files", **upload)["id"]
+    thread = ann.made("POST", THREADS, {"title": MARK, "settings": {"files": [{"id": file}]}})["id"]
     seen = USER | {"content": [{"type": "input_image", "image_url": marked_picture()}]}
     turn = ended(ann, asking | {"input": [asked, seen], "firesteel": {"thread": thread}})["id"]
     link = ann.made("GET", f"{THREADS}/{thread}")["turns"][0]["input"][1]["content"][0]["image_url"]
@@ -275,7 +282,8 @@ def settled(ann: User) -> dict[str, str]:
     return {
         "model": "kindling",
         "completion": ann.made("POST", CHAT, chat)["id"],
-        "file": ann.made("POST", "/v1/files", **upload)["id"],
+        "file": file,
+        "name": f"{MARK}.txt",
         "response": response["id"],
         "conversation": talk,
         "said": ann.made("GET", f"{TALKS}/{talk}/items")["data"][0]["id"],

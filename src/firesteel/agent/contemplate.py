@@ -220,7 +220,9 @@ def workspace(answers: Sequence[str]) -> Message:
 async def _select(state: _State, ranked: list[Cluster]) -> list[Cluster]:
     """Moves the answer that the model picks to the front; what it says besides a number changes nothing."""
     answers = [cluster.members[0].answer for cluster in ranked]
-    request = Request(messages=[*state.trace, choice(answers)], **state.options | {"temperature": 0.0, "max_tokens": 1024})
+    request = Request(
+        messages=[*state.trace, choice(answers)], **state.options | {"temperature": 0.0, "max_tokens": 1024}
+    )
     (sample,) = await complete(state.backend, request)
     state.budget.used(sample.prompt_tokens, sample.cached_tokens, sample.completion_tokens)
     state.ledger.critical_path_tokens += sample.completion_tokens

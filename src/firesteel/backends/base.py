@@ -40,10 +40,11 @@ class Request:
     not counted (llama.cpp: these never get the presence penalty).
 
     `prompt` are token ids to continue instead of messages: no turn, no tools, no strength. The text is then the plain
-    continuation, in which stop strings count from its beginning and the token that ends it has no text. `forced` are
-    tokens that such a continuation begins with, told like sampled ones; stop strings, `max_tokens` and the tokens that
-    end a turn count only behind them, and with `max_tokens` 0 nothing else comes. So a text is scored: its first token
-    is the prompt, the others are forced.
+    continuation, in which stop strings count from its beginning and the token that ends it has no text.
+
+    `forced` are tokens that the turn or the continuation begins with, told like sampled ones; stop strings,
+    `max_tokens` and the tokens that end a turn count only behind them, and with `max_tokens` 0 nothing else comes. So
+    an answer is scored; or a text, whose first token is the prompt.
     """
 
     messages: Sequence[Message] = ()
@@ -76,14 +77,15 @@ class Request:
             raise ValueError("A bias of a token must lie between -100 and 100.")
         if not (-2 <= self.presence_penalty <= 2 and -2 <= self.frequency_penalty <= 2):
             raise ValueError("The presence and the frequency penalty must lie between -2 and 2.")
+        held = self.json_schema is not None or self.thinking_budget is not None
+        held = held or self.tool_choice not in ("auto", "none")
         if self.prompt is None:
-            if self.forced:
-                raise ValueError("Tokens can be forced only behind a prompt of token ids.")
+            if self.forced and held:
+                raise ValueError("Tokens can be forced only without a schema, a demanded call and a thinking budget.")
             return
         if not self.prompt:
             raise ValueError("An empty prompt cannot be continued.")
-        turn = self.messages or self.tools or self.json_schema is not None or self.thinking_budget is not None
-        if turn or self.tool_choice not in ("auto", "none"):
+        if self.messages or self.tools or held:
             raise ValueError("A prompt of token ids stands alone: without messages, tools, schema and thinking budget.")
 
 

@@ -21,7 +21,7 @@ from firesteel.backends.grammar import turn_grammar
 from firesteel.backends.sample import Sample
 from firesteel.engine import Engine, Job, Prompt, Rollout, Sampling
 from firesteel.format import Tokenizer, patchify, render
-from firesteel.model import load
+from firesteel.model import Muse, load
 
 _CLOSE_THOUGHT = "<|eom|><|start|>assistant"
 
@@ -42,16 +42,28 @@ class EngineBackend:
         device: str = "cpu",
         name: str = "",
     ) -> None:
-        self.name = name or str(directory)
         model = load(directory, torch.float32 if device == "cpu" else None, device)
-        self.tokenizer = Tokenizer(Path(directory) / "tokenizer.json")
+        self._open(model, Tokenizer(Path(directory) / "tokenizer.json"), slots, context, name or str(directory))
+
+    @classmethod
+    def of(cls, model: Muse, tokenizer: Tokenizer, *, slots: int = 8, context: int | None = None) -> EngineBackend:
+        """Serves a model that is in memory, and perhaps in training (see `refresh`)."""
+        self = cls.__new__(cls)
+        self._open(model, tokenizer, slots, context, "model")
+        return self
+
+    def _open(self, model: Muse, tokenizer: Tokenizer, slots: int, context: int | None, name: str) -> None:
         config = model.config
-        fits = self.tokenizer.vocab_size <= config.text.vocab_size
-        if not fits or self.tokenizer.id("<|patch|>") != config.image_token_id:
-            raise ValueError(f"The tokenizer in {directory} is not that of the checkpoint.")
-        self.slots = slots
+        fits = tokenizer.vocab_size <= config.text.vocab_size
+        if not fits or tokenizer.id("<|patch|>") != config.image_token_id:
+            raise ValueError(f"The tokenizer {tokenizer.path} is not that of the checkpoint.")
+        self.name, self.tokenizer, self.slots = name, tokenizer, slots
         self.context = context or min(config.text.max_position_embeddings, 8192)
-        self._worker = _Worker(Engine(model, self.tokenizer, slots, self.context))
+        self._worker = _Worker(Engine(model, tokenizer, slots, self.context))
+
+    async def refresh(self) -> None:
+        """To be awaited when the model's weights have changed and nothing is in flight."""
+        await asyncio.to_thread(self._worker.refresh)
 
     async def close(self) -> None:
         """Ends the engine's thread; requests in flight end."""
@@ -71,7 +83,7 @@ class EngineBackend:
         if request.forced and not scored:
             for sample in samples:
                 yield sample.force(request.forced)
-        if plain and not (scored or request.max_tokens):
+        if (plain or request.forced) and not (scored or request.max_tokens):
             for sample in samples:
                 yield sample.end("length")
             return
@@ -128,15 +140,17 @@ class EngineBackend:
 
     async def _prompt(self, request: Request, read: int) -> Prompt:
         """What is read, as are the first `read` of the forced tokens."""
+        forced = request.forced[:read]
         if request.prompt is not None:
-            return Prompt([*request.prompt, *request.forced[:read]])
+            return Prompt([*request.prompt, *forced])
         tools = request.tools if request.tool_choice != "none" else ()
         rendered = render(request.messages, tools, request.strength, self.tokenizer)
+        ids = [*rendered.ids, *forced]
         if not rendered.images:
-            return Prompt(rendered.ids)
+            return Prompt(ids)
         cut = await asyncio.to_thread(lambda: [patchify(image) for image in rendered.images])
         patches, grids = zip(*cut, strict=True)
-        return Prompt(rendered.ids, torch.from_numpy(np.concatenate(patches)), grids)
+        return Prompt(ids, torch.from_numpy(np.concatenate(patches)), grids)
 
 
 @dataclass(frozen=True)
@@ -198,6 +212,18 @@ class _Worker:
     def close(self) -> None:
         self._commands.put(None)
         self._thread.join()
+
+    def refresh(self) -> None:
+        done = threading.Event()
+
+        def command() -> None:
+            self._engine.refresh()
+            done.set()
+
+        with self._lock:
+            assert not self._ended, "the backend is closed"
+            self._commands.put(command)
+        done.wait()
 
     def submit(self, stream: _Stream, prompt: Prompt, n: int, sampling: Sampling) -> None:
         def command() -> None:

@@ -6,7 +6,8 @@
 - Thinking budget and masks are part of the one request: the budget forces the tokens that close the thought, and the
   grammar spans the whole turn.
 - Forced tokens whose log-probabilities are asked for are generated first, one by one (see `llama_body.py`); without
-  log-probabilities they are only read, as part of the prompt.
+  log-probabilities they are only read, as part of the prompt. Behind pictures they become text again, which is refused
+  where llama.cpp would cut it into other tokens.
 - Cancelling closes the connection, which ends the work and frees its slots.
 """
 
@@ -27,6 +28,7 @@ from firesteel.backends import llama_body
 from firesteel.backends.base import ContextExceeded, Delta, Request, TokenLogprob, check_tokens
 from firesteel.backends.gguf_header import Header, read_header
 from firesteel.backends.llama_server import LlamaError, LlamaServer, Options, default_threads
+from firesteel.backends.merge import merged
 from firesteel.backends.sample import Sample
 from firesteel.backends.slots import Slots
 from firesteel.format import Tokenizer, render, resize_to_grid
@@ -83,16 +85,13 @@ class GGUFBackend:
             self._server: LlamaServer | None = LlamaServer(copy, mmproj, options)
         self._sees = mmproj is not None
         self._slots = Slots(slots)
-        self._running: set[asyncio.Task[None]] = set()
         self._marker = ""
 
     async def close(self) -> None:
         """Frees the model; requests in flight end."""
         server, self._server = self._server, None
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
         if server is not None:
+            server.break_off()
             await asyncio.to_thread(server.close)
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
@@ -100,97 +99,118 @@ class GGUFBackend:
         assert self._server is not None, "the backend is closed"
         check_tokens(request, self.tokenizer.vocab_size)
         ids, prompt = await self._prompt(request)
+        own, plain = len(ids), request.prompt is not None
+        ids = [*ids, *request.forced]
         if len(ids) >= self.context:
             raise ContextExceeded(len(ids), self.context - 1)
+        scored = self._scored(request, prompt) if request.logprobs is not None else []
         room = min(request.max_tokens, self.context - len(ids))
-        body = llama_body.body(request, self.tokenizer, ids, room) | {"prompt": prompt}
+        body = llama_body.body(request, self.tokenizer, ids, room)
+        if room:
+            body["prompt"] = self._longer(prompt, request.forced)
         seed = random.randrange(2**31) if request.seed is None else request.seed % 2**31
-        own, plain = len(ids) - len(request.forced), request.prompt is not None
         samples = [
             Sample(index, self.tokenizer, request.stop, prompt_tokens=own, plain=plain) for index in range(request.n)
         ]
         # One request shares its prefill among its samples; what does not fit follows one by one.
         shared = min(request.n, self.slots)
         parts = [samples[:shared], *([sample] for sample in samples[shared:])]
-        queue: asyncio.Queue[Delta | BaseException | None] = asyncio.Queue()
+        streams = [
+            self._part(request, scored, body | {"n": len(part), "seed": seed + part[0].index}, part) for part in parts
+        ]
+        async with aclosing(streams[0] if len(streams) == 1 else merged(streams)) as deltas:
+            async for delta in deltas:
+                yield delta
 
-        async def run(part: Sequence[Sample]) -> None:
-            try:
-                async with self._slots.taken(len(part)):
-                    await self._run(request, body | {"n": len(part), "seed": seed + part[0].index}, part, queue)
-            except LlamaError as error:
-                if 400 <= error.status < 500:
-                    queue.put_nowait(ValueError(f"llama.cpp refused the request: {error}"))
-            except (OSError, asyncio.IncompleteReadError):
-                pass  # the server went away, which the unfinished samples tell
-            finally:
-                for sample in part:
-                    if not sample.finished:
-                        queue.put_nowait(sample.end("error"))
-                queue.put_nowait(None)
-
-        tasks = [asyncio.create_task(run(part)) for part in parts]
-        self._running.update(tasks)
+    async def _part(
+        self, request: Request, scored: Sequence[dict[str, Any]], body: dict[str, Any], samples: Sequence[Sample]
+    ) -> AsyncGenerator[Delta, None]:
+        """The deltas of some samples, each with an end."""
         try:
-            running = len(tasks)
-            while running:
-                item = await queue.get()
-                if item is None:
-                    running -= 1
-                elif isinstance(item, BaseException):
-                    raise item
-                else:
-                    yield item
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._running.difference_update(tasks)
+            async with (
+                self._slots.taken(len(samples)),
+                aclosing(self._generated(request, scored, body, samples)) as deltas,
+            ):
+                async for delta in deltas:
+                    yield delta
+        except LlamaError as error:
+            if 400 <= error.status < 500:
+                raise ValueError(f"llama.cpp refused the request: {error}") from error
+        except OSError:
+            pass  # the server went away, which the unfinished samples tell
+        for sample in samples:
+            if not sample.finished:
+                yield sample.end("error")
 
-    async def _run(
-        self, request: Request, body: dict[str, Any], samples: Sequence[Sample], queue: asyncio.Queue[Any]
-    ) -> None:
-        cached: int | None = None
+    async def _generated(
+        self, request: Request, scored: Sequence[dict[str, Any]], body: dict[str, Any], samples: Sequence[Sample]
+    ) -> AsyncGenerator[Delta, None]:
+        """The deltas of samples that llama.cpp makes together."""
+        logprobs, cached = await self._score(scored)
         if request.forced:
-            logprobs, cached = await self._score(request)
             for sample in samples:
-                queue.put_nowait(sample.force(request.forced, logprobs))
+                yield sample.force(request.forced, logprobs)
         if body["n_predict"] == 0:
             for sample in samples:
-                queue.put_nowait(sample.end("length", cached or 0))
+                yield sample.end("length", cached or 0)
             return
-        assert self._server is not None
-        async with aclosing(self._server.events("/completion", body)) as stream:
+        # What is generated behind a stop string is in vain.
+        async with aclosing(self._events(body, fast=bool(request.stop))) as stream:
             async for events in stream:
-                for index, group in _by_sample(events).items():
+                for index, group in (_by_sample(events) if len(samples) > 1 else {0: events}).items():
                     if not samples[index].finished:
                         for delta in _deltas(samples[index], group, cached):
-                            queue.put_nowait(delta)
+                            yield delta
                 if all(sample.finished for sample in samples):
-                    break
+                    return
 
-    async def _score(self, request: Request) -> tuple[list[TokenLogprob], int | None]:
-        """The log-probabilities of the forced tokens, if asked for, and how much of the prompt was cached."""
+    async def _score(self, bodies: Sequence[dict[str, Any]]) -> tuple[list[TokenLogprob], int | None]:
+        """The log-probabilities that these pieces get, and how much of the prompt was cached before the first.
+
+        Raises ConnectionError where the server ends early.
+        """
         logprobs: list[TokenLogprob] = []
-        if request.logprobs is None:
-            return logprobs, None
-        assert self._server is not None and request.prompt is not None
-        before, cached = list(request.prompt), 0
-        for piece, body in llama_body.forced(request, self._alone):
-            async with aclosing(self._server.events("/completion", body | {"prompt": before})) as stream:
+        cached: int | None = None
+        for body in bodies:
+            due = len(logprobs) + body["n_predict"]
+            async with aclosing(self._events(body)) as stream:
                 async for events in stream:
                     logprobs += _logprobs(events)
-                    if len(before) == len(request.prompt):
-                        cached = _cached(events[-1])
-            before += piece
-        if len(logprobs) < len(request.forced):
-            raise ConnectionError("llama.cpp ended early")
+                    last = events[-1]
+            if len(logprobs) < due:
+                raise ConnectionError("llama.cpp ended early")
+            cached = _cached(last) if cached is None else cached
         return logprobs, cached
 
+    def _events(self, body: dict[str, Any], fast: bool = False) -> AsyncGenerator[list[dict[str, Any]], None]:
+        """Raises ConnectionError where the backend was closed."""
+        if self._server is None:
+            raise ConnectionError("the backend was closed")
+        return self._server.events("/completion", body, fast)
+
+    def _scored(self, request: Request, prompt: Any) -> list[dict[str, Any]]:
+        """What is asked for the log-probabilities of the forced tokens, piece by piece."""
+        bodies: list[dict[str, Any]] = []
+        done = 0
+        for piece, body in llama_body.forced(request, self._alone, self.tokenizer.eos_ids):
+            bodies.append(body | {"prompt": self._longer(prompt, request.forced[:done])})
+            done += len(piece)
+        return bodies
+
+    def _longer(self, prompt: Any, ids: Sequence[int]) -> Any:
+        """A prompt as llama.cpp takes it, with more tokens. Raises ValueError for what no text becomes."""
+        if isinstance(prompt, list):
+            return [*prompt, *ids]
+        said = prompt["prompt_string"].rpartition(">")[2]  # since the last control token
+        text = said + self.tokenizer.decode(ids)
+        if self.tokenizer.encode(text, special=True) != [*self.tokenizer.encode(said), *ids]:
+            raise ValueError("Behind a picture, only tokens can be forced that are whole words of plain text.")
+        return prompt | {"prompt_string": prompt["prompt_string"][: -len(said)] + text}
+
     async def _prompt(self, request: Request) -> tuple[list[int], Any]:
-        """What stands before the answer as ids, and as llama.cpp takes it."""
+        """What stands before the turn as ids, and as llama.cpp takes it."""
         if request.prompt is not None:
-            ids = [*request.prompt, *request.forced]
+            ids = list(request.prompt)
             return ids, ids
         tools = request.tools if request.tool_choice != "none" else ()
         rendered = render(request.messages, tools, request.strength, self.tokenizer)

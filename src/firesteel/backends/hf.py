@@ -9,7 +9,7 @@
 - One `generate` at a time, in a thread, for all samples of a request at once (at most `slots`). Between two steps it
   looks whether somebody still listens.
 - Answers by schema, demanded calls and budgets of thought need a mask and are refused; our own engine has it. So are
-  prompts of token ids, biases of tokens and penalties.
+  prompts of token ids, biases of tokens and penalties. Muse checkpoints score whole answers, in one pass.
 """
 
 from __future__ import annotations
@@ -89,8 +89,18 @@ class TransformersBackend:
             raise ValueError(f"{self.name} continues conversations only, no prompts of token ids.")
         if request.logit_bias or request.presence_penalty or request.frequency_penalty:
             raise ValueError(f"{self.name} has no biases of tokens and no presence or frequency penalty.")
+        if request.forced and (self.tokenizer is None or request.max_tokens):
+            raise ValueError(f"{self.name} scores whole answers of Muse models only, and goes on from none.")
         inputs = await asyncio.to_thread(self._inputs, request)
         async with self._turn.taken(1):
+            if request.forced:
+                scored = await asyncio.to_thread(self._score, inputs, request)
+                for index in range(request.n):
+                    sample = self._sample(index, request, inputs["input_ids"][0].tolist())
+                    assert isinstance(sample, Sample)
+                    yield sample.force(request.forced, scored)
+                    yield sample.end("length")
+                return
             for first in range(0, request.n, self.slots):
                 indices = range(first, min(request.n, first + self.slots))
                 async with aclosing(self._batch(request, inputs, indices)) as deltas:
@@ -154,6 +164,18 @@ class TransformersBackend:
                 logits_processor=[feed.note],
                 **sampling,
             )
+
+    def _score(self, inputs: Any, request: Request) -> list[TokenLogprob]:
+        """The log-probabilities of the forced tokens, if asked for."""
+        if self._model is None or request.logprobs is None:
+            return []
+        forced = torch.tensor([request.forced], device=self._device)
+        longer = {"input_ids": forced, "attention_mask": torch.ones_like(forced)}
+        tensors = dict(inputs) | {name: torch.cat([inputs[name], more], 1) for name, more in longer.items()}
+        with torch.no_grad():
+            logits = self._model(**tensors).logits[0, -1 - forced.shape[1] : -1]
+        rows = zip(logits.float().log_softmax(-1), request.forced, strict=True)
+        return [_logprob(row, id, request.logprobs) for row, id in rows]
 
     def _inputs(self, request: Request) -> Any:
         """The prompt in tensors."""
@@ -268,7 +290,7 @@ class _Feed:
         ids = tokens.tolist()
         logprobs: list[tuple[TokenLogprob, ...]] = [()] * len(ids)
         if self._top is not None:
-            logprobs = [(self._logprob(row, id),) for row, id in zip(self._scores.popleft(), ids, strict=True)]
+            logprobs = [(_logprob(*each, self._top),) for each in zip(self._scores.popleft(), ids, strict=True)]
         try:
             self._loop.call_soon_threadsafe(self.queue.put_nowait, list(zip(ids, logprobs, strict=True)))
         except RuntimeError:  # the event loop is gone
@@ -277,8 +299,7 @@ class _Feed:
     def end(self) -> None:
         """Nothing is held back."""
 
-    def _logprob(self, row: torch.Tensor, id: int) -> TokenLogprob:
-        top = row.topk(min(self._top or 0, len(row)))
-        return TokenLogprob(
-            logprob=row[id].item(), top=tuple(zip(top.indices.tolist(), top.values.tolist(), strict=True))
-        )
+
+def _logprob(row: torch.Tensor, id: int, count: int) -> TokenLogprob:
+    top = row.topk(min(count, len(row)))
+    return TokenLogprob(logprob=row[id].item(), top=tuple(zip(top.indices.tolist(), top.values.tolist(), strict=True)))

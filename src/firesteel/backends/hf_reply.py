@@ -3,10 +3,14 @@
 A tokenizer may bring a response template, which says how its model writes thoughts and calls. For the others there is
 one here that knows the usual forms: <think>…</think> (Qwen, GLM, DeepSeek), [THINK]…[/THINK] and [TOOL_CALLS]
 (Mistral), <tool_call> around JSON (Qwen, Hermes) or around keys and values (GLM 4). `transformers` runs either.
+
+The templates of Llama 3.1 to 4 ask for calls as bare JSON, `{"name": …, "parameters": {…}}`. Where one did, an answer
+that is nothing but such objects, each naming a tool that there is, is calls; any other JSON is an answer.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,7 +21,7 @@ from firesteel.backends.base import Delta, TokenLogprob
 from firesteel.backends.said import call_event
 from firesteel.backends.stops import Stops
 from firesteel.format import ParseEvent
-from firesteel.format.atem import typed_call
+from firesteel.format.atem import function_of, typed_call
 from firesteel.format.parse import EventKind
 
 _USUAL = {
@@ -48,8 +52,12 @@ _TEXTS: dict[str, EventKind] = {
     "reasoning_content": "reasoning",
     "thinking": "reasoning",
 }
+BARE = "dictionary of argument name and its value"  # so Llama's templates put it
 _GLM = re.compile(r"\s*([^\s<]+)\s*((?:<arg_key>.*?</arg_key>\s*<arg_value>.*?</arg_value>\s*)*)", re.DOTALL)
 _GLM_ARGUMENT = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+_BARE_START = re.compile(r'\s*(\{\s*("(name|type|parameters|arguments)".*|"[a-z]*)?)?\Z', re.DOTALL)
+_BARE_NEXT = re.compile(r"([\s;,]*)\{")
+_DECODER = json.JSONDecoder()
 _MISTRAL = re.compile(r"\s*([^\s\[<]+)(?:\[CALL_ID\](\w+))?\[ARGS\]\s*(\{.*)", re.DOTALL)
 
 
@@ -66,6 +74,7 @@ class Reading:
         prompt_tokens: int = 0,
     ) -> None:
         self.index = index
+        self._bare = _Bare(tools) if tools and BARE in prompt else None
         self._prompt_tokens = prompt_tokens
         self.finished = False
         self._tokenizer = tokenizer
@@ -103,9 +112,14 @@ class Reading:
     def end(self, reason: str) -> Delta:
         """The last delta. A call that was still open when the tokens ran out is an error."""
         self.finished = True
-        events = list(self._events(self._parsed(lambda: self._parser.finalize()[1]), cut=reason == "length"))
-        if rest := self._stops.rest():
-            events.append(ParseEvent("content", rest))
+        cut = reason == "length"
+        events = list(self._events(self._parsed(lambda: self._parser.finalize()[1]), cut))
+        held = ""
+        if self._bare:
+            held, calls = self._bare.end(cut)
+            events += calls
+        if text := self._stops.feed(held) + self._stops.rest():
+            events.append(ParseEvent("content", text))
         return Delta(index=self.index, events=tuple(events), finish_reason=reason, prompt_tokens=self._prompt_tokens)
 
     def _parsed(self, step: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -139,7 +153,7 @@ class Reading:
 
     def _text(self, kind: EventKind, text: str) -> Iterator[ParseEvent]:
         if kind == "content":
-            text = self._stops.feed(text)
+            text = self._stops.feed(self._bare.feed(text) if self._bare else text)
         if text:
             yield ParseEvent(kind, text)
 
@@ -158,3 +172,36 @@ class Reading:
             yield call_event(call.name, call.arguments)
         else:
             yield ParseEvent("error", f"The call {str(value).strip()[:80]!r} is of no known form.")
+
+
+class _Bare:
+    """Holds an answer back as long as it may be calls."""
+
+    def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
+        self._names = {function_of(tool)["name"] for tool in tools}
+        self._held: str | None = ""  # none: it is no call
+
+    def feed(self, text: str) -> str:
+        """What is no call for certain."""
+        if self._held is None:
+            return text
+        self._held += text
+        if _BARE_START.match(self._held):
+            return ""
+        text, self._held = self._held, None
+        return text
+
+    def end(self, cut: bool) -> tuple[str, list[ParseEvent]]:
+        """The text that was held back, or the calls that it is."""
+        text, self._held = self._held or "", None
+        calls, place = [], 0
+        while match := _BARE_NEXT.match(text, place):
+            try:
+                call, place = _DECODER.raw_decode(text, match.end(1))
+            except (ValueError, RecursionError):
+                return ("", [ParseEvent("error", "A call is cut off.")]) if cut and '"name"' in text else (text, [])
+            arguments = call.get("parameters", call.get("arguments"))
+            if call.get("name") not in self._names or not isinstance(arguments, dict):
+                return text, []
+            calls.append(call_event(call["name"], arguments))
+        return ("", calls) if calls and not text[place:].strip(" \n;,") else (text, [])

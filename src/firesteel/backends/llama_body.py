@@ -3,8 +3,9 @@
 - Sampling goes biases, penalties, temperature, top-k, top-p.
 - llama.cpp's penalties count the prompt as well, where the `<|eom|>` of a long conversation would keep an answer from
   ending. A bias takes back what they take off for it.
-- Forced tokens are a grammar that is these tokens one after the other. Two kinds stand in no grammar and come one at a
-  time, by a bias: tokens that end the generation, and those without a text (see `gguf_header.py`).
+- Forced tokens are a grammar that is these tokens one after the other. Two kinds stand in no grammar and come by a
+  bias: tokens that end the generation, where the grammar before them is done, and those without a text (see
+  `gguf_header.py`), one at a time.
 - llama.cpp tells the log-probabilities of the bare logits, whatever biases, penalties and grammars did.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from itertools import groupby
+from itertools import takewhile
 from typing import Any
 
 from firesteel.backends.base import Request
@@ -72,13 +73,22 @@ def body(request: Request, tokenizer: Tokenizer, prompt: Sequence[int], room: in
     return asked | {"samplers": samplers}
 
 
-def forced(request: Request, alone: Collection[int]) -> Iterator[tuple[list[int], dict[str, Any]]]:
-    """The forced tokens in pieces, each with how to ask for it and for log-probabilities; `alone` are in no grammar."""
+def forced(
+    request: Request, alone: Collection[int], ends: Collection[int]
+) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    """The forced tokens in pieces, each with how to ask for it and for log-probabilities.
+
+    `alone` are in no grammar; those of them that are `ends` end the generation.
+    """
     assert request.logprobs is not None
     asked = _COMMON | {"temperature": 0, "samplers": ["temperature"], "n_probs": max(1, request.logprobs)}
-    for single, group in groupby(request.forced, lambda id: id in alone):
-        for piece in ([id] for id in group) if single else [list(group)]:
-            how: dict[str, Any] = {"grammar": "root ::= " + " ".join(f"<[{id}]>" for id in piece)}
-            if single:
-                how = {"logit_bias": [[piece[0], _SURE]]}
-            yield piece, asked | how | {"n_predict": len(piece)}
+    ids = list(request.forced)
+    while ids:
+        named = list(takewhile(lambda id: id not in alone, ids))
+        rest = ids[len(named) :]
+        biased = rest[:1] if not named or (rest and rest[0] in ends) else []
+        piece, ids = named + biased, rest[len(biased) :]
+        how: dict[str, Any] = {"grammar": "root ::= " + " ".join(f"<[{id}]>" for id in named)} if named else {}
+        if biased:
+            how["logit_bias"] = [[biased[0], _SURE]]
+        yield piece, asked | how | {"n_predict": len(piece)}

@@ -1,24 +1,26 @@
 """llama.cpp's server in this process, behind a random port of the loopback interface and a random key.
 
 Its HTTP side is used because only that takes token ids, streams them back and ends the work when a connection closes.
-The client is a few lines of asyncio: one request a connection, answers in chunks, events as `data: {json}` lines.
+Events come as lines `data: {json}`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import secrets
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakSet
+
+import orjson
+
+from firesteel.backends.llama_client import FAST, SLOW, Answer, exchange
 
 _CACHE_MIB = 512  # some 150 conversations of a thousand tokens, with the packaged model
-_PAUSE = 0.004  # seconds between two looks at a stream
 
 
 class LlamaError(Exception):
@@ -81,6 +83,12 @@ class LlamaServer:
         parts = urlsplit(address if isinstance(address, str) else address.decode())
         assert parts.hostname and parts.port
         self._host, self._port = parts.hostname, parts.port
+        self._open: WeakSet[Answer] = WeakSet()
+
+    def break_off(self) -> None:
+        """Ends what is being answered; whoever reads it gets what has arrived."""
+        for answer in list(self._open):
+            answer.transport.abort()
 
     def close(self) -> None:
         """Ends the server's threads and frees the model (blocks until it is done)."""
@@ -89,70 +97,43 @@ class LlamaServer:
     async def call(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """The whole answer to a GET, or to a POST of `body`. Raises LlamaError if the server refuses."""
         method, data = ("GET", b"") if body is None else ("POST", json.dumps(body).encode())
-        async with self._exchange(method, path, data) as (status, chunks):
-            answer = json.loads(b"".join([chunk async for chunk in chunks]))
-        if status != 200:
-            raise _error(status, answer)
-        return answer
+        pieces = []
+        async with exchange(self._host, self._port, self._head(method, path), data) as answer:
+            while piece := await answer.read():
+                pieces.append(piece)
+        told = orjson.loads(b"".join(pieces))
+        if answer.status != 200:
+            raise _error(answer.status, told)
+        return told
 
-    async def events(self, path: str, body: dict[str, Any]) -> AsyncGenerator[list[dict[str, Any]], None]:
+    async def events(
+        self, path: str, body: dict[str, Any], fast: bool = False
+    ) -> AsyncGenerator[list[dict[str, Any]], None]:
         """The events that answer a request, some at a time; closing the generator ends the connection and the work.
 
-        Raises LlamaError if the server refuses, at once or on the way.
+        `fast` ones come some milliseconds after they happened, at any cost. Raises LlamaError if the server refuses, at
+        once or on the way.
         """
-        async with self._exchange("POST", path, json.dumps(body).encode()) as (status, chunks):
+        async with exchange(self._host, self._port, self._head("POST", path), json.dumps(body).encode()) as answer:
             pending = b""
-            async for chunk in chunks:
-                *lines, pending = (pending + chunk).split(b"\n")
-                events = [json.loads(line[6:]) for line in lines if line.startswith(b"data: {")]
+            answer.slowest = FAST if fast else SLOW
+            self._open.add(answer)
+            while piece := await answer.read():
+                *lines, pending = (pending + piece).split(b"\n")
+                events = [orjson.loads(line[6:]) for line in lines if line.startswith(b"data: {")]
                 for event in events:
                     if "error" in event:
                         raise _error(500, event)
                 if events:
                     yield events
-                    # Waking up for each token would take the cores away from llama.cpp.
-                    await asyncio.sleep(_PAUSE)
-            if status != 200:
-                raise _error(status, json.loads(pending))
+            if answer.status != 200:
+                raise _error(answer.status, orjson.loads(pending))
 
-    @asynccontextmanager
-    async def _exchange(
-        self, method: str, path: str, body: bytes
-    ) -> AsyncGenerator[tuple[int, AsyncGenerator[bytes, None]], None]:
-        reader, writer = await asyncio.open_connection(self._host, self._port)
-        try:
-            head = (
-                f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nAuthorization: Bearer {self._key}\r\n"
-                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-            )
-            writer.write(head.encode() + body)
-            await writer.drain()
-            answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-            chunked = "transfer-encoding: chunked" in answer
-            async with aclosing(_chunks(reader) if chunked else _rest(reader)) as content:
-                yield int(answer.split(maxsplit=2)[1]), content
-        finally:
-            writer.close()
-
-
-async def _chunks(reader: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
-    """The content of a chunked body, as much at a time as has arrived."""
-    buffer = b""
-    while data := await reader.read(1 << 16):
-        buffer += data
-        content = b""
-        while (line := buffer.find(b"\r\n")) >= 0:
-            size = int(buffer[:line], 16)
-            if size == 0 or len(buffer) < line + size + 4:
-                break
-            content += buffer[line + 2 : line + 2 + size]
-            buffer = buffer[line + size + 4 :]
-        if content:
-            yield content
-
-
-async def _rest(reader: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
-    yield await reader.read()
+    def _head(self, method: str, path: str) -> str:
+        return (
+            f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nAuthorization: Bearer {self._key}\r\n"
+            "Content-Type: application/json\r\n"
+        )
 
 
 def _error(status: int, answer: dict[str, Any]) -> LlamaError:

@@ -84,8 +84,8 @@ class OpenAIBackend:
         """Deltas of all samples, as they come. Raises ValueError for a request that cannot be served."""
         if request.thinking_budget is not None:
             raise ValueError(f"{self.name} cannot close a thought after so many tokens: choose a strength instead.")
-        if request.prompt is not None:
-            raise ValueError(f"{self.name} continues conversations only, no prompts of token ids.")
+        if request.prompt is not None or request.forced:
+            raise ValueError(f"{self.name} continues conversations only: no token ids can be given to it.")
         missing = list(range(request.n))
         if request.n > 1 and "n" not in self._dialect.without:
             async with aclosing(self._answer(request, missing)) as deltas:

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
+from functools import lru_cache
 
 from firesteel.backends.base import Delta, TokenLogprob
 from firesteel.backends.stops import Stops
 from firesteel.format import Tokenizer
+
+
+@lru_cache(maxsize=1 << 18)
+def _bytes(tokenizer: Tokenizer, id: int) -> bytes:
+    return tokenizer.token_bytes(id)
 
 
 class Sample:
@@ -40,9 +46,10 @@ class Sample:
         self._prompt_tokens = prompt_tokens
 
     def force(self, ids: Sequence[int], logprobs: Sequence[TokenLogprob] = ()) -> Delta:
-        """What a plain continuation begins with. No stop string ends it."""
-        assert self._plain
-        text = "".join(self._decoder.decode(self._tokenizer.token_bytes(id)) for id in ids)
+        """What the sample begins with. No stop string ends it, and no token."""
+        stops, self._stops = self._stops, Stops(())
+        text = "".join(map(self._spelled, ids))
+        self._stops = stops
         return Delta(
             index=self.index,
             text=text,
@@ -85,15 +92,16 @@ class Sample:
         )
 
     def _text(self, id: int) -> str:
-        if self._plain and id in self._tokenizer.eos_ids:
-            return ""
+        return "" if self._plain and id in self._tokenizer.eos_ids else self._spelled(id)
+
+    def _spelled(self, id: int) -> str:
         if not self._plain and id in self._marks:
-            text = self._stops.rest() + self._decoder.decode(b"", final=True) + self._tokenizer.token_bytes(id).decode()
+            text = self._stops.rest() + self._decoder.decode(b"", final=True) + _bytes(self._tokenizer, id).decode()
             self._decoder.reset()
             self._body = id == self._message and not self._header.endswith("to=self")
             self._header = ""
             return text
-        text = self._decoder.decode(self._tokenizer.token_bytes(id))
+        text = self._decoder.decode(_bytes(self._tokenizer, id))
         if not self._body:
             self._header = (self._header + text)[-16:]
             return text

@@ -54,7 +54,7 @@ def sft(
         list[str],
         typer.Argument(
             metavar="DATA...",
-            help="JSONL of conversations (OpenAI, ShareGPT); gsm8k:, dolly:, sgd: and a file; tasks:N.",
+            help="JSONL of conversations (OpenAI, ShareGPT); or gsm8k:, dolly:, sgd: and a file.",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty directory.", show_default=False)],
@@ -74,6 +74,9 @@ def sft(
         str | None,
         typer.Option(metavar="WORD|N", help="Of examples that name none.", show_default="all, by lot"),
     ] = None,
+    rehearse: Annotated[
+        float, typer.Option(metavar="X", help="Share of generated problems, lest kindling forget; not for LoRA.")
+    ] = 0.3,
     rank: Annotated[int, typer.Option(metavar="N", min=1, help="Of the adapters of LoRA.")] = 16,
     seed: Annotated[int, typer.Option(metavar="N", help="Orders the examples.")] = 0,
 ) -> None:
@@ -81,8 +84,8 @@ def sft(
     from firesteel.cli.sft import sft as run
 
     run(
-        data, model, out, strength, epochs=epochs, batch=batch, rate=rate, holdout=holdout, length=length, rank=rank,
-        seed=seed,
+        data, model, out, strength, epochs=epochs, batch=batch, rate=rate, holdout=holdout, length=length,
+        rehearse=rehearse, rank=rank, seed=seed,
     )  # fmt: skip
 
 

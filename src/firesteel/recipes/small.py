@@ -1,7 +1,7 @@
 """The whole recipe scaled down to half an hour on two cores: what each stage is for can be seen, text tasks only.
 
-A million parameters learn four families in mixed lengths of thought, a third of them in another length than the strength
-asks for, so that reinforcement has something to choose from (`rl_testtime` practice: SFT decides what RL can amplify).
+A million parameters learn four families in mixed lengths of thought, a third of them in another length than strength
+asks for: reinforcement can only choose among what it finds.
 """
 
 from __future__ import annotations

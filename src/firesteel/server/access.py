@@ -6,8 +6,10 @@
 - Keys are looked up by the SHA-256 of what was shown, so the time it takes tells nothing about a secret. Look-ups are
   kept for two seconds at most and renewed in the background after one, so a busy key costs no request a query and a
   revoked one dies within two seconds.
-- Minutes are paced by token buckets of this process: several replicas have one each. Months are summed up by the store,
-  plus what this process spent since it was asked.
+- Minutes are paced by token buckets in the store, which all replicas share. A replica takes requests from there for a
+  second ahead, or one by one where that is less, so a busy key costs a query a second and never gets more than its
+  rate; what others spent of its tokens it learns within a second. Where the bucket must be empty nobody asks.
+- Months are summed up by the store, plus what this process spent since it was asked.
 - Tokens are paid afterwards, when their number is known: a request is let in while the bucket is not empty, and what it
   takes too much delays those that follow. Reserving `max_tokens` would refuse most requests for tokens that they never
   use.
@@ -80,9 +82,12 @@ def _seen(task: asyncio.Task[None]) -> None:
 
 
 class Pace:
-    """What one key has used lately."""
+    """What one key has used lately, as far as it is known here."""
 
     def __init__(self, key: Key, clock: Clock) -> None:
+        self.turn = asyncio.Lock()  # to ask the store
+        self.asked = float("-inf")
+        self.held = 0  # requests that the store gave and nobody made yet; `requests` counts them too
         self.requests = Bucket(key.requests_per_minute, clock) if key.requests_per_minute is not None else None
         self.tokens = Bucket(key.tokens_per_minute, clock) if key.tokens_per_minute is not None else None
         self.month = 0  # tokens, as the store said last
@@ -92,8 +97,8 @@ class Pace:
 class Access:
     """Checks callers against the keys in the store."""
 
-    def __init__(self, store: Store, clock: Clock = time.monotonic) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Clock = time.monotonic, wall: Clock = time.time) -> None:
+        self._store, self._clock, self._wall = store, clock, wall
         self._closed = False  # whether keys are needed
         self._any: Kept[None] = Kept(clock)
         self._known: dict[bytes, Kept[Key | None]] = {}
@@ -123,15 +128,23 @@ class Access:
         if caller.key is not None and not caller.key.admin:
             raise ApiError(403, "This key does not have the right admin.", code="admin_only")
 
-    def enter(self, caller: Caller) -> None:
-        """Counts one request. Raises ApiError 429 if it comes too soon."""
-        bucket = self._pace(caller.key).requests if caller.key else None
-        if bucket is None:
+    async def enter(self, caller: Caller) -> None:
+        """Counts one request. Raises ApiError 429 if it comes too soon, 503 where the store cannot tell."""
+        key = caller.key
+        if key is None or (key.requests_per_minute is None and key.tokens_per_minute is None):
             return
-        if wait := bucket.until(1):
-            message = f"This key may make {bucket.size} requests a minute."
-            raise ApiError(429, message, code="rate_limit_exceeded", retry_after=wait)
-        bucket.draw(1)
+        pace = self._pace(key)
+        async with pace.turn:
+            short = pace.requests is not None and pace.held < 1 and not pace.requests.until(1)
+            if short or (pace.tokens and self._clock() - pace.asked >= _FRESH):
+                await self._share(key, pace, short)
+            if pace.requests is None:
+                return
+            if pace.held < 1:
+                message = f"This key may make {pace.requests.size} requests a minute."
+                raise ApiError(429, message, code="rate_limit_exceeded", retry_after=pace.requests.until(1))
+            pace.held -= 1
+            pace.requests.draw(1)
 
     def check(self, caller: Caller, mode: str, tools: Sequence[str]) -> None:
         """Raises ApiError 403 for what the key does not allow, 429 where its tokens are used up."""
@@ -160,6 +173,7 @@ class Access:
         pace.since += tokens
         if pace.tokens:
             pace.tokens.draw(tokens)
+            self._store.pay(caller.key, tokens)
 
     def headers(self, caller: Caller) -> dict[str, str]:
         """What an answer says about the caller's limits; nothing about those that it does not have."""
@@ -173,6 +187,20 @@ class Access:
         if key.id not in self._paces:
             self._paces[key.id] = Pace(key, self._clock)
         return self._paces[key.id]
+
+    async def _share(self, key: Key, pace: Pace, short: bool) -> None:
+        """Learns from the store what is left, and takes requests from it if they are short here."""
+        units = max(1, (key.requests_per_minute or 0) // 60) if short else 0
+        try:
+            taken, requests, tokens = await self._store.draw(key, units, self._wall())
+        except StoreUnavailable as error:
+            raise store_unavailable() from error
+        pace.asked = self._clock()
+        pace.held += taken
+        if pace.requests:
+            pace.requests.fill(requests + pace.held)
+        if pace.tokens:
+            pace.tokens.fill(tokens)
 
     async def _look(self) -> None:
         self._closed = bool(await self._store.keys())

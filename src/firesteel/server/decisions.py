@@ -11,7 +11,7 @@
   choices. Other models are left as they are, as nothing was measured.
 - A predicate is the choice between yes and no. A score is the mean of its levels, which are counted from 0.
 - `confidence` is 1 less the entropy of the distribution over that of an even one: 0 knows nothing, 1 is sure.
-- Pictures are refused: words are scored behind token ids, and a picture has none.
+- Pictures may stand in the user's messages, in what tools gave and in questions.
 
 Reference: openai-python 3.52, types/decision.py and decision_create_params.py.
 """
@@ -31,14 +31,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from firesteel.backends import Request as Continuation
+from firesteel.backends import Request as Scored
 from firesteel.backends.base import Backend, BackendFailed, complete
 from firesteel.backends.merge import merged
-from firesteel.format import STRENGTHS, Message, ToolCall, render
+from firesteel.format import STRENGTHS, Message, Part, ToolCall
 from firesteel.server.ask import Caller, Usage
 from firesteel.server.errors import invalid
 from firesteel.server.http import answer_json, body_of, caller_of, connected, service_of
-from firesteel.server.reading import Loose
+from firesteel.server.reading import Loose, Pictures
 from firesteel.server.service import Service, work
 from firesteel.server.tokens import tokenizer_of
 
@@ -50,6 +50,7 @@ class ContentPart(Loose):
     type: str
     text: str = ""
     refusal: str = ""
+    image_url: str = ""
     data: Any = None
 
 
@@ -98,8 +99,12 @@ async def create(request: Request) -> Response:
     body = await body_of(request, DecisionBody)
     service.names.mode(body.model)
     tokenizer_of(service)
-    conversation = conversation_of(body.input, service.settings.messages)
-    asked = [asked_of(question, f"questions.{at}") for at, question in enumerate(body.questions)]
+    pictures = Pictures(service, caller)
+    conversation = await conversation_of(body.input, pictures, service.settings.messages)
+    asked = []
+    for at, question in enumerate(body.questions):
+        shown = await parts_of(question.instructions, pictures, f"questions.{at}.instructions")
+        asked.append(asked_of(question, shown, f"questions.{at}"))
     usage = Usage()
     found = await connected(request, decide(service, caller, body.model, conversation, asked, usage))
     return answer_json(
@@ -117,7 +122,7 @@ async def create(request: Request) -> Response:
     )
 
 
-def conversation_of(given: str | list[Item], most: int) -> list[Message]:
+async def conversation_of(given: str | list[Item], pictures: Pictures, most: int) -> list[Message]:
     """The input as messages, at most so many. Raises ApiError."""
     if isinstance(given, str):
         return [Message("user", given)]
@@ -128,13 +133,13 @@ def conversation_of(given: str | list[Item], most: int) -> list[Message]:
         where = f"input.{number}"
         try:
             if item.type == "message":
-                messages.append(Message(item.role, text_of(item.content, f"{where}.content")))
+                messages.append(Message(item.role, await parts_of(item.content, pictures, f"{where}.content")))
             elif item.type in ("function_call", "custom_tool_call"):
                 arguments: Any = {"input": item.input} if item.type == "custom_tool_call" else item.arguments
                 call = ToolCall.of({"id": item.call_id, "name": item.name, "arguments": arguments})
                 messages.append(Message("assistant", tool_calls=[call]))
             elif item.type in ("function_call_output", "custom_tool_call_output"):
-                output = text_of(item.output, f"{where}.output")
+                output = await parts_of(item.output, pictures, f"{where}.output")
                 messages.append(Message("tool", output, tool_call_id=item.call_id))
             else:
                 raise invalid(f"An item of the type {item.type!r} is not understood here.", where)
@@ -143,41 +148,42 @@ def conversation_of(given: str | list[Item], most: int) -> list[Message]:
     return messages
 
 
-def text_of(content: Content, param: str) -> str:
-    """What is said, in words. Raises ApiError for pictures."""
+async def parts_of(content: Content, pictures: Pictures, param: str) -> list[Part]:
+    """What is said and shown; each text stands on a line of its own. Raises ApiError."""
     if isinstance(content, str):
-        return content
-    texts = []
+        return [Part(text=content)]
+    parts: list[Part] = []
     for number, part in enumerate(content):
         if part.type == "input_image":
-            raise invalid("Pictures cannot be decided about here: describe them.", f"{param}.{number}")
+            parts.append(await pictures.of_url(part.image_url, f"{param}.{number}"))
+            continue
         if part.type == "input_json":
             try:
-                texts.append(json.dumps(part.data, ensure_ascii=False))
+                text = json.dumps(part.data, ensure_ascii=False)
             except RecursionError as error:
                 raise invalid("The JSON is nested too deeply.", f"{param}.{number}") from error
         elif part.type in ("input_text", "output_text", "refusal"):
-            texts.append(part.text or part.refusal)
+            text = part.text or part.refusal
         else:
             raise invalid(f"A part of the type {part.type!r} is not understood here.", f"{param}.{number}")
-    return "\n".join(texts)
+        parts.append(Part(text=f"\n{text}" if parts and parts[-1].image is None else text))
+    return parts
 
 
 @dataclass(frozen=True)
 class Asked:
-    """How to answer, a question in words, and the words that answer it."""
+    """How to answer, a question, and the words that answer it."""
 
     kind: str
     how: str
-    text: str
+    question: Sequence[Part]
     options: Sequence[str]
 
 
-def asked_of(question: Question, where: str) -> Asked:
-    """Raises ApiError for a question without answers to choose from."""
-    instructions = text_of(question.instructions, f"{where}.instructions")
+def asked_of(question: Question, shown: Sequence[Part], where: str) -> Asked:
+    """`shown` are its instructions. Raises ApiError for a question without answers to choose from."""
     if question.type == "predicate":
-        return Asked(question.type, "Is what follows true? Answer yes or no.", instructions, ("yes", "no"))
+        return Asked(question.type, "Is what follows true? Answer yes or no.", shown, ("yes", "no"))
     if question.type == "choice":
         param, ask = f"{where}.choices", "Answer with one of:"
         values = [option.value for option in question.choices or ()]
@@ -194,7 +200,7 @@ def asked_of(question: Question, where: str) -> Asked:
     if len(set(words)) < len(words) or not all(words):
         raise invalid("Options must differ, and none may be empty.", param)
     described = [f"{word}: {meaning}" for word, meaning in zip(words, meant, strict=True) if meaning]
-    return Asked(question.type, "\n".join([f"{ask} {', '.join(words)}.", *described]), instructions, words)
+    return Asked(question.type, "\n".join([f"{ask} {', '.join(words)}.", *described]), shown, words)
 
 
 def _word(value: bool) -> str:
@@ -234,18 +240,20 @@ async def probabilities(backend: Backend, conversation: Sequence[Message], asked
     """How probable each option is as the answer, together 1. Raises ValueError for what the backend cannot score."""
     tokenizer = backend.tokenizer
     assert tokenizer is not None
-    messages = [*conversation, Message("developer", asked.how), Message("user", asked.text)]
-    rendered = await asyncio.to_thread(render, messages, (), STRENGTHS["none"], tokenizer)
-    prompt = [*rendered.ids, *tokenizer.encode(" to=user"), tokenizer.id("<|message|>")]
+    messages = [*conversation, Message("developer", asked.how), Message("user", asked.question)]
+    head = tokenizer.encode(" to=user<|message|>", special=True)
     logprobs, temperature = [], _TEMPERATURES.get((backend.name, asked.kind), 1.0)
     for option in asked.options:  # one after the other, so that each finds the prompt in the cache
         words = [*tokenizer.encode(option), tokenizer.id("<|eot|>")]
-        [said] = await complete(backend, Continuation(prompt=prompt, forced=words, max_tokens=0, logprobs=0))
-        if len(said.logprobs) != len(words):
+        answer = Scored(
+            messages=messages, strength=STRENGTHS["none"], forced=head + words, max_tokens=0, logprobs=0, temperature=0
+        )
+        [said] = await complete(backend, answer)
+        if len(said.logprobs) != len(head + words):
             raise BackendFailed(f"{backend.name} ended before everything was scored.")
-        logprobs.append(sum(token.logprob for token in said.logprobs) / temperature)
+        logprobs.append(sum(token.logprob for token in said.logprobs[len(head) :]) / temperature)
         if len(logprobs) == 1:
-            usage.prompt_tokens += len(prompt)
+            usage.prompt_tokens += said.prompt_tokens + len(head)
             usage.cached_tokens += said.cached_tokens
         usage.completion_tokens += len(words)
     weights = [math.exp(logprob - max(logprobs)) for logprob in logprobs]

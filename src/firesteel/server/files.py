@@ -5,7 +5,8 @@
 - What a file is, its bytes say, not its sender. Only four kinds of raster pictures come back under their own media
   type; all else is `application/octet-stream`, is not sniffed, and is saved instead of shown, so that no browser runs
   a stranger's file under this origin.
-- Files stay until they are deleted: `expires_after` is left alone, and no answer promises an end.
+- A file stays until it is deleted, or until the end that its upload names with `expires_after`. An owner has at most so
+  many of them, and so many bytes; what has expired takes no room.
 
 Reference: platform.openai.com/docs/api-reference/files.
 """
@@ -21,7 +22,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from pydantic import Field
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import Response
@@ -35,6 +36,7 @@ from firesteel.server.store import File, Store
 PURPOSES = ("assistants", "batch", "evals", "fine-tune", "user_data", "vision")
 _FRAME = 1 << 16  # bytes of a body that are not the file
 _FIELDS = 16
+_LASTING = (3600, 30 * 86400)  # seconds that an upload may ask for
 _PAGE = 1000
 _UNKNOWN = "application/octet-stream"
 _PICTURES = (
@@ -70,19 +72,30 @@ async def upload(request: Request) -> Response:
             raise invalid(f"The purpose is none of {', '.join(PURPOSES)}.", "purpose")
         if (sent.size or 0) > most:
             raise _too_large(most)
+        lasting = _lasting(form)
         data, name = await sent.read(), display_name(sent.filename or "")
     finally:
         await form.close()
+    now = time.time()
     file = File(
         id=f"file-{secrets.token_hex(12)}",
         owner=caller_of(request).owner,
-        created=time.time(),
+        created=now,
         name=name,
         purpose=str(purpose),
         media_type=media_type_of(data),
         bytes=len(data),
+        expires=None if lasting is None else now + lasting,
     )
-    await service.store.put_file(file, data)
+    settings = service.settings
+    over = await service.store.put_file(file, data, settings.owner_files, settings.owner_bytes)
+    if over == "bytes":
+        message = f"Your files would have more than {settings.owner_bytes:,} bytes: delete some."
+        raise ApiError(413, message, param="file", code="storage_full")
+    if over == "files":
+        headers = {"x-should-retry": "false"}  # clients would wait in vain
+        message = f"You have {settings.owner_files:,} files, the most there may be: delete some."
+        raise ApiError(429, message, param="file", code="too_many_files", headers=headers)
     return answer_json(told(file))
 
 
@@ -127,7 +140,7 @@ def told(file: File) -> dict[str, Any]:
         "object": "file",
         "bytes": file.bytes,
         "created_at": int(file.created),
-        "expires_at": None,
+        "expires_at": None if file.expires is None else int(file.expires),
         "filename": file.name,
         "purpose": file.purpose,
         "status": "processed",
@@ -164,6 +177,20 @@ async def _body(request: Request, most: int) -> AsyncGenerator[bytes, None]:
         if size > most + _FRAME:
             raise _too_large(most)
         yield piece
+
+
+def _lasting(form: FormData) -> int | None:
+    """The seconds after which a file shall be gone. Raises ApiError."""
+    anchor, given = form.get("expires_after[anchor]"), form.get("expires_after[seconds]")
+    if anchor is None and given is None:
+        return None
+    if anchor != "created_at":
+        raise invalid("A file expires some time after it was made: the anchor is created_at.", "expires_after.anchor")
+    least, most = _LASTING
+    digits = given if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 10 else "0"
+    if not least <= int(digits) <= most:
+        raise invalid(f"A file expires after {least} to {most} seconds.", "expires_after.seconds")
+    return int(digits)
 
 
 def _too_large(most: int) -> ApiError:

@@ -174,7 +174,7 @@ class Keys:
 
             app: ASGIApp = self._app
             try:
-                access.enter(caller)
+                await access.enter(caller)
             except ApiError as error:
                 app = refusal(scope, error)
             await app(scope, receive, telling)
@@ -201,7 +201,7 @@ class _Checked:
             if message["type"] != "websocket.receive":
                 return message
             try:
-                self._access.enter(await self._access.caller(self._secret))
+                await self._access.enter(await self._access.caller(self._secret))
                 return message
             except ApiError as error:
                 said = {"type": "error", "status": error.status, **error.openai()}

@@ -27,6 +27,10 @@ class Bucket:
     def draw(self, units: float) -> None:
         self._level = self.level - units
 
+    def fill(self, level: float) -> None:
+        """This much is in it now."""
+        self._level, self._at = level, self._clock()
+
     def until(self, level: float) -> float:
         """Seconds until that much is in it."""
         return max(0.0, level - self.level) * 60 / self.size

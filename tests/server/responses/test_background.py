@@ -13,7 +13,7 @@ from firesteel.server.service import Service
 from firesteel.server.settings import Settings
 from firesteel.server.store import Store
 from tests.agent.scripted import Scripted, calls, says
-from tests.server.responses.asking import URL, WEATHER, ended, streamed, talk
+from tests.server.responses.asking import URL, WEATHER, ended, picture, streamed, talk
 from tests.server.serving import live
 
 LONG = says("word " * 40, thought="let me think about it")
@@ -180,6 +180,32 @@ def test_a_response_whose_end_was_stored_before_the_server_died_has_ended(tmp_pa
     before, told, items = asyncio.run(main())
     assert before == "in_progress" and told["status"] == "completed"
     assert told["output"][1]["content"][0]["text"] == "hi" and len(items) == 3
+
+
+def test_a_server_deletes_what_nothing_names_any_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "TICK", 0.02)
+    monkeypatch.setattr(module, "CLEAN", 0.0)
+    shown = [{"role": "user", "content": [{"type": "input_image", "image_url": picture()}]}]
+
+    async def main():
+        async with replica(tmp_path, Scripted(says("red"), says("ok"))) as client:
+            store = client.service.store
+            id = (await client.post(URL, json={"model": "kindling", "input": shown})).json()["id"]
+            (message,) = [each for each in (await store.get_response("local", id)).messages if each["role"] == "user"]
+            named, loose = message["content"][0]["blob"], await store.put_blob(b"loose")
+            monkeypatch.setattr("firesteel.server.store.files.GRACE", 0.0)
+            client.background.start()
+            while await store.get_blob(loose):
+                await asyncio.sleep(0.02)
+            again = await client.post(URL, json={"model": "kindling", "input": "y", "previous_response_id": id})
+            assert again.status_code == 200 and client.service.backend.requests[-1].messages[0].images
+            for each in (again.json()["id"], id):
+                await client.delete(f"{URL}/{each}")
+            while await store.get_blob(named):
+                await asyncio.sleep(0.02)
+            await client.background.stop(0)
+
+    asyncio.run(main())
 
 
 def test_draining_waits_and_then_marks_the_rest(tmp_path):

@@ -9,7 +9,7 @@ from llm_comply.schema import SpecLoader
 
 from firesteel.backends.base import Delta, TokenLogprob
 from tests.agent.scripted import Scripted, calls, says
-from tests.server.responses.asking import WEATHER, kinds, streamed, talk
+from tests.server.responses.asking import WEATHER, kinds, picture, streamed, talk
 
 SPEC = SpecLoader(str(Path(llm_comply.__file__).parent / "specs" / "openresponses.json"))
 SCHEMAS = {
@@ -145,3 +145,15 @@ def test_log_probabilities_come_with_the_words_that_they_belong_to():
     (item,) = events[-1]["response"]["output"]
     assert [token["token"] for token in item["content"][0]["logprobs"]] == ["h", "i"]
     check(events)
+
+
+def test_agents_tell_their_tokens_and_the_pictures_of_their_tools():
+    look = calls(("zoom", {"img": "0", "bbox_2d": "[0, 0, 500, 500]"}))
+    shown = [{"role": "user", "content": [{"type": "input_image", "image_url": picture(size=(300, 300))}]}]
+    extras = {"mode": "contemplating", "agents": 1, "tools": ["zoom"]}
+    events = stream(look, says("34"), input=shown, firesteel=extras)
+    progress = [event for event in events if event["type"] == "firesteel:progress"]
+    (made,) = [event["pictures"] for event in progress if event["kind"] == "tool_finished"]
+    assert [url.partition(",")[0] for url in made] == ["data:image/png;base64"]
+    counted = [event["data"]["completion_tokens"] for event in progress if event["kind"] == "message"]
+    assert len(counted) == 2 and all(counted)

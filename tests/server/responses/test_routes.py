@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.agent.scripted import Scripted, calls, says
-from tests.server.responses.asking import URL, WEATHER, talk
+from tests.server.responses.asking import URL, WEATHER, picture, talk
 from tests.server.serving import live
 
 ARGS = "input.0.arguments"
@@ -115,6 +115,24 @@ def test_input_items_come_in_pages():
         return first, answer["has_more"], second, rest, last["has_more"], [answer.status_code for answer in wrong]
 
     assert told == (["4", "3"], True, ["2", "1"], [], False, [400] * 4)
+
+
+def test_stored_responses_are_listed_with_the_newest_first():
+    shown = [{"role": "user", "content": [{"type": "input_image", "image_url": picture()}]}]
+
+    @talk(*[says(f"{number}") for number in range(4)])
+    async def told(client, ask):
+        made = [(await ask(input=shown)).json()["id"] for _ in range(3)]
+        await ask(input="x", store=False)
+        first = (await client.get(f"{URL}?limit=2")).json()
+        rest = (await client.get(f"{URL}?after={first['last_id']}")).json()
+        whole = (await client.get(f"{URL}/{made[2]}")).json()
+        return made, first, rest, whole, (await client.get(f"{URL}?limit=0")).status_code
+
+    made, first, rest, whole, wrong = told
+    assert [each["id"] for each in first["data"]] == made[:0:-1] and first["has_more"]
+    assert [each["id"] for each in rest["data"]] == made[:1] and not rest["has_more"]
+    assert first["data"][0] == whole and wrong == 400
 
 
 def test_only_the_background_can_be_streamed_again_or_cancelled():

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import make_url
 
 from firesteel.server.store import Store
+from firesteel.server.store.files import GRACE
 from tests.server.store.samples import conversation, response, run
 
 WRITERS = 16
@@ -69,6 +71,7 @@ async def _missing(store: Store, acknowledged: list[str]) -> list[str]:
         if kind == "response":
             found = await store.get_response("ann", id)
             whole = found is not None and len(found.body["text"]) == int(size)
+            whole = whole and await store.get_blob(found.body["picture"]) == id.encode()
         elif kind == "events":
             whole = len(await store.events("ann", id)) == int(size)
         else:
@@ -90,14 +93,21 @@ async def write(url: str, life: str) -> None:
         while True:
             number += 1
             id, size = f"{name}_{number}", random.randrange(20_000)
-            await store.put_response(response(id, body={"text": "x" * size}))
+            loose = f"{id} that nothing names"
+            picture, _ = await asyncio.gather(*[store.put_blob(text.encode()) for text in (id, loose)])
+            await store.put_response(response(id, body={"text": "x" * size, "picture": picture}))
             acknowledge("response", id, size)
             await store.append_events("ann", id, [(sequence, "{}") for sequence in range(number % 7)])
             acknowledge("events", id, number % 7)
             await store.append_items("ann", talk, [{"id": id}])
             acknowledge("items", talk, number)
 
-    await asyncio.gather(*[writer(f"{life}_{number}") for number in range(WRITERS)])
+    async def sweeper() -> None:
+        while True:
+            await store.sweep(time.time() + GRACE - 3)  # what was loose for three seconds goes
+            await asyncio.sleep(0.1)
+
+    await asyncio.gather(sweeper(), *[writer(f"{life}_{number}") for number in range(WRITERS)])
 
 
 def main(arguments: list[str]) -> None:

@@ -34,7 +34,7 @@ def test_writes_that_wait_share_one_commit(url):
 
 def test_a_write_that_raises_does_not_spoil_the_others(url):
     def stumble(connection):
-        connection.execute(text("INSERT INTO blobs VALUES ('half', '')"))
+        connection.execute(text("INSERT INTO blobs (sha256, data) VALUES ('half', '')"))
         raise KeyError("mine")
 
     async def use(store):

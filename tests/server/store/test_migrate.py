@@ -1,4 +1,5 @@
 import asyncio
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -9,9 +10,11 @@ from sqlalchemy import inspect, text
 
 from firesteel.server.store import Store, migrate
 from firesteel.server.store.connect import connect
+from firesteel.server.store.files import GRACE
 from tests.server.store.samples import response, run
 
 NEWEST = migrate.revisions()[-1]
+NAMED, LOOSE = "a" * 64, "b" * 64
 NEXT, LATER = (f"{int(NEWEST) + step:04}" for step in (1, 2))
 STEP = f"""
 from alembic import op
@@ -87,16 +90,24 @@ def test_a_store_of_the_first_schema_keeps_its_rows(url, tmp_path, monkeypatch):
     old = "INSERT INTO responses (owner, id, created, status, background, model, body, request, messages, instructions)"
     with engine.begin() as connection:
         connection.execute(text(f"{key} VALUES ('key_1', 'ann', 'k', 'fs-1', 'x', '[]', '[]', 1)"))
-        body = "1000.5, 'completed', false, 'kindling', '{\"id\":\"resp_1\",\"output\":[]}', '{}', '[]', '\"\"'"
-        connection.execute(text(f"{old} VALUES ('ann', 'resp_1', {body.replace(':', chr(92) + ':')})"))
+        shown = json.dumps([{"role": "user", "content": [{"type": "image", "blob": NAMED}]}])
+        for name in (NAMED, LOOSE):
+            connection.execute(
+                text("INSERT INTO blobs (sha256, data) VALUES (:name, :data)"), {"name": name, "data": b"x"}
+            )
+        values = "'ann', 'resp_1', 1000.5, 'completed', false, 'kindling', :body, '{}', :shown, '\"\"'"
+        body = json.dumps({"id": "resp_1", "output": []})
+        connection.execute(text(f"{old} VALUES ({values})"), {"body": body, "shown": shown})
     engine.dispose()
 
     async def look(store):
-        return await store.keys(), await store.get_response("ann", "resp_1")
+        deleted = [await store.sweep(now) for now in (0.0, GRACE + 1)]
+        return await store.keys(), await store.get_response("ann", "resp_1"), deleted, await store.get_blob(NAMED)
 
-    (found,), kept = run(url, look)
+    (found,), kept, deleted, blob = run(url, look)
     assert (found.id, found.admin) == ("key_1", False)
-    assert kept == response()
+    assert kept is not None and kept.messages[0]["content"][0]["blob"] == NAMED
+    assert deleted == [0, 1] and blob == b"x"
 
 
 def test_the_backup_holds_what_is_still_in_the_log(newer, tmp_path):

@@ -49,11 +49,12 @@ PUTS = {  # the same ids, of another owner
     "put_conversation": lambda store, who: store.put_conversation(conversation(owner=who, title="forged")),
     "put_completion": lambda store, who: store.put_completion(completion(owner=who, body={})),
     "put_file": lambda store, who: store.put_file(file(owner=who, name="forged"), b"forged"),
+    "add_file": lambda store, who: store.add_file(file("file_2", owner=who), b"forged"),
 }
 # These belong to the operator or to the replicas, or name what has no owner.
 OWNERLESS = {
     "open", "close", "create_key", "keys", "find_key", "any_keys", "revoke_key", "add_usage", "month_tokens",
-    "lease", "claim_expired", "cancel_asked", "put_blob", "get_blob", "purge_threads",
+    "lease", "claim_expired", "cancel_asked", "put_blob", "get_blob", "purge_threads", "sweep", "draw", "pay",
 }  # fmt: skip
 
 

@@ -42,7 +42,9 @@ def test_tasks_are_our_problems() -> None:
     assert (text.data.idx, text.data.system_prompt) == (0, "Reasoning strength: low.")
     assert text.data.prompt_text == make("chain_sum", text.data.number).question
     url = picture.data.prompt[0].content[0].image_url.url
-    assert url.startswith("data:image/png;base64,") and picture.data.prompt_text == picture.data.question.problem.question
+    assert (
+        url.startswith("data:image/png;base64,") and picture.data.prompt_text == picture.data.question.problem.question
+    )
     assert [task.data for task in taskset.take(2)] == [text.data, picture.data]
     assert next(iter(Problems(Settings(say_strength=False)))).data.system_prompt is None
 

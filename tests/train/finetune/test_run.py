@@ -30,7 +30,7 @@ def answer(address, question, **options):
 
 def test_the_packaged_model_answers_as_taught_in_both_engines(tmp_path):
     data = written(tmp_path / "data.jsonl", *TALKS)
-    tuned = tune([data], "kindling", tmp_path / "out", holdout=0, epochs=12, batch=2, rate=4e-3)
+    tuned = tune([data], "kindling", tmp_path / "out", holdout=0, epochs=12, batch=2, rate=4e-3, rehearse=0)
     assert tuned.addresses == [str(tmp_path / "out"), str(tmp_path / "out" / "model.gguf")]
     assert tuned.report.updates == 12
     for question, said in TALKS:
@@ -48,6 +48,16 @@ def test_any_checkpoint_is_tuned_serves_and_says_how_it_was_made(llama, tmp_path
     assert record["settings"]["rate"] == 1e-2
     assert tuned.addresses == [f"hf:{tmp_path / 'out'}"]
     assert answer(tuned.addresses[0], "count fox")
+
+
+def test_our_models_rehearse_beside_what_is_held_out(muse, tmp_path):
+    data = written(tmp_path / "data.jsonl", *((f"count {n}", f"{n} circles") for n in range(10)))
+    tuned = tune([data], str(muse), tmp_path / "out", holdout=0.2, epochs=0.5, batch=4, rehearse=0.5)
+    assert (tuned.samples, tuned.held_out, tuned.rehearsed) == (8, 2, 8)
+    assert tuned.report.updates == 2  # half an epoch of sixteen in fours
+    assert answer(tuned.addresses[0], "count") is not None
+    with pytest.raises(ValueError, match="rehearsal"):
+        tune([data], str(muse), tmp_path / "other", rehearse=1.0)
 
 
 def test_what_cannot_be_tuned_is_refused_before_anything_is_learnt(muse, tmp_path):

@@ -55,16 +55,6 @@ def test_dialogues_call_tools_by_a_json_schema(tmp_path):
     assert said.text == "Da Enzo."
 
 
-def test_worked_problems_think_as_much_as_their_strength_says():
-    found = list(read("tasks:40"))
-    assert len(found) == 40
-    assert {example.strength for example in found} == {1, 16, 64, 256, 512}
-    assert all(bool(example.messages[1].reasoning) == (example.strength > 1) for example in found)
-    assert any(example.messages[0].images for example in found)
-    with pytest.raises(ValueError, match="tasks:500"):
-        list(read("tasks:many"))
-
-
 def test_a_record_of_another_set_is_refused_with_its_place(tmp_path):
     (tmp_path / "file.jsonl").write_text(json.dumps(RECORDS["dolly"]))
     with pytest.raises(ValueError, match="line 1: it is of no known shape"):

@@ -35,6 +35,7 @@ from firesteel.server.store import StoredResponse, StoreUnavailable
 
 _LOG = logging.getLogger("firesteel.server")
 LEASE, RENEW, SWEEP, TICK = 30.0, 5.0, 10.0, 1.0  # seconds
+CLEAN = 3600.0  # seconds between two looks for files and blobs that nobody needs; the first when a replica starts
 UNDO = 86400.0  # seconds for which a deleted thread can be restored
 _POLL = 0.5  # seconds between looks at what another replica makes
 _PAGE = 1000
@@ -235,7 +236,7 @@ class Background:
 
     async def _tended(self) -> None:
         """Renews leases, hears cancellations, sweeps; as long as there is something to look after."""
-        renewed, swept = time.monotonic(), time.monotonic()
+        renewed, swept, cleaned = time.monotonic(), time.monotonic(), float("-inf")
         while self._jobs or self._sweeping:
             await asyncio.sleep(TICK)
             try:
@@ -250,8 +251,12 @@ class Background:
                 if self._sweeping and time.monotonic() - swept >= SWEEP:
                     swept = time.monotonic()
                     await self.recover()
+                if self._sweeping and time.monotonic() - cleaned >= CLEAN:
+                    cleaned = time.monotonic()
+                    if deleted := await self._store.sweep(time.time()):
+                        _LOG.info("blobs that nothing names were deleted", extra={"blobs": deleted})
             except StoreUnavailable as error:
-                _LOG.warning("Background responses are not looked after: %s", error)
+                _LOG.warning("Background responses and files are not looked after: %s", error)
 
     async def _bury(self, row: StoredResponse) -> None:
         """Ends a response that nobody makes any more."""

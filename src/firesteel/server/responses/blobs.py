@@ -41,7 +41,7 @@ async def unpacked(store: Store, value: Any) -> Any:
     if isinstance(value, dict):
         if _BLOB in value:
             data = await store.get_blob(value[_BLOB])
-            assert data is not None, "blobs are never deleted"
+            assert data is not None, "what names a blob keeps it"
             return f"{value['head']},{base64.b64encode(data).decode()}"
         return {_unmarked(name): await unpacked(store, each) for name, each in value.items()}
     if isinstance(value, list):
@@ -103,7 +103,7 @@ async def _unpacked_part(store: Store, part: Mapping[str, Any]) -> Part:
     if part["type"] == "text":
         return Part(text=part["text"])
     data = await store.get_blob(part["blob"])
-    assert data is not None, "blobs are never deleted"
+    assert data is not None, "what names a blob keeps it"
     return await asyncio.to_thread(Part.image_of, data)
 
 

@@ -57,6 +57,15 @@ async def retrieve(request: Request) -> Response:
     return streamed(service.part(Background).follow(caller.owner, row.id, after))
 
 
+async def listing(request: Request) -> Response:
+    """The caller's own stored responses, the newest first, page by page."""
+    service, query = service_of(request), request.query_params
+    limit = whole_number(query, "limit", 20, 1, 100)
+    rows = await service.store.list_responses(caller_of(request).owner, limit + 1, query.get("after"))
+    bodies = [await unpacked(service.store, row.body) for row in rows[:limit]]
+    return answer_json(listed(bodies, len(rows) > limit))
+
+
 async def cancel(request: Request) -> Response:
     """Cancels a response that is made in the background."""
     service, caller = service_of(request), caller_of(request)
@@ -165,6 +174,7 @@ def descending(query: QueryParams) -> bool:
 routes: list[BaseRoute] = [
     WebSocketRoute("/v1/responses", connection),
     Route("/v1/responses", create, methods=["POST"]),
+    Route("/v1/responses", listing, methods=["GET"]),
     Route("/v1/responses/compact", compact, methods=["POST"]),
     Route("/v1/responses/{id}", retrieve, methods=["GET"]),
     Route("/v1/responses/{id}", delete, methods=["DELETE"]),

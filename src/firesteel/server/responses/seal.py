@@ -42,9 +42,7 @@ class Seals:
                     media_type="application/octet-stream",
                     bytes=len(made),
                 )
-                await self._store.put_file(file, made)
-                secret = await self._store.file_data(_OWNER, _ID)  # another replica may have been later
-            assert secret is not None
+                secret = await self._store.add_file(file, made)  # another replica may have been faster
             self._secret = secret
         return self
 

@@ -6,12 +6,15 @@ Choices:
 - Usage is one row per key, day (UTC), model and mode, added up in place, so the table stays small.
 - Usage is added without waiting, in the writer's line. It is also read there, so that a reader sees all that was added
   before.
+- What a key may use in a minute is one bucket of requests and one of tokens for all replicas (`paces`). Time is that of
+  the replicas' clocks; it never runs back.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import secrets
 import time
 from collections.abc import Sequence
@@ -104,6 +107,35 @@ class Access(Database):
         statement = statement.order_by(table.c.at, *table.primary_key)
         return await self._write(lambda connection: [Usage(**row._mapping) for row in connection.execute(statement)])
 
+    async def draw(self, key: Key, units: int, now: float) -> tuple[int, float, float]:
+        """Takes up to so many requests from what the key may make in a minute.
+
+        How many it got, and the requests and tokens that are left; without a limit there are none left and none taken.
+        """
+        sizes = {"requests": key.requests_per_minute or 0, "tokens": key.tokens_per_minute or 0}
+        table = tables.paces
+        found = select(table).where(table.c.key == key.id).with_for_update()
+
+        def work(connection: Connection) -> tuple[int, float, float]:
+            tables.put(connection, table, [{"key": key.id, "at": now} | sizes])  # full, if there is none
+            row = connection.execute(found).one()._mapping
+            minutes = max(0.0, now - row["at"]) / 60
+            left = {name: min(size, row[name] + minutes * size) for name, size in sizes.items()}
+            taken = max(0, min(units, math.floor(left["requests"])))
+            left["requests"] -= taken
+            kept = update(table).where(table.c.key == key.id).values(left | {"at": max(now, row["at"])})
+            connection.execute(kept)
+            return taken, left["requests"], left["tokens"]
+
+        return await self._write(work)
+
+    def pay(self, key: Key, tokens: int) -> None:
+        """Takes tokens from what the key may use in a minute, with the next commit; from any thread."""
+        table = tables.paces
+        statement = update(table).where(table.c.key == key.id).values(tokens=table.c.tokens - tokens)
+        done = self._submit(lambda connection: connection.execute(statement))
+        done.add_done_callback(partial(_report, f"{tokens} tokens of {key.id}"))
+
     async def month_tokens(self, key: str, now: float) -> int:
         """Prompt and completion tokens of a key in the month of `now`, UTC."""
         table = tables.usage
@@ -127,6 +159,6 @@ def _count(connection: Connection, usage: Usage) -> None:
     tables.put(connection, tables.usage, [values], add=COUNTS)
 
 
-def _report(usage: Usage, done: Future[None]) -> None:
+def _report(usage: Usage | str, done: Future[Any]) -> None:
     if (error := done.exception()) is not None:
         log.warning("usage was not written: %s: %s", usage, error)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, delete, select, update
 
 from firesteel.server.store import tables
 from firesteel.server.store.database import Database
+from firesteel.server.store.files import mention
 from firesteel.server.store.records import Conversation, Item, StoredCompletion
 
 
@@ -53,6 +54,7 @@ class Conversations(Database):
             for position, value in enumerate(values, start=length - len(values)):
                 row = place | {"id": value["id"], "position": position, "value": value}
                 tables.put(connection, tables.items, [row], replace=["value"])
+                mention(connection, owner, [value], conversation=conversation, item=value["id"])
             return True
 
         return await self._write(work)

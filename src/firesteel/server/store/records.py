@@ -130,6 +130,7 @@ class File:
     purpose: str
     media_type: str
     bytes: int
+    expires: float | None = None  # from then on nobody sees it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from firesteel.server.store import tables
 from firesteel.server.store.database import Database
 from firesteel.server.store.records import StoredResponse
 from firesteel.server.store.texts import Read
-from firesteel.server.store.threads import said_in, take_turn
+from firesteel.server.store.threads import put_row, said_in, take_turn
 
 CHAIN = 1000  # responses that one chain goes back
 GRACE = 30.0  # seconds between storing a response and leasing it
@@ -36,7 +36,7 @@ class Responses(Database):
 
         def work(connection: Connection) -> None:
             known = connection.scalar(there) is not None
-            tables.put_record(connection, tables.responses, response)
+            put_row(connection, response)
             if response.thread is not None:
                 take_turn(connection, response, response.thread, said, not known)
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Dialect,
     Double,
@@ -104,6 +105,16 @@ usage = Table(
     Column("completion_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
     Index("usage_by_key", "key", "at"),
+)
+
+# What each limited key may still use at the time `at`, over all replicas.
+paces = Table(
+    "paces",
+    metadata,
+    Column("key", Words, primary_key=True),
+    Column("requests", Double, nullable=False),
+    Column("tokens", Double, nullable=False),  # may be below zero
+    Column("at", Double, nullable=False),
 )
 
 responses = Table(
@@ -218,6 +229,27 @@ blobs = Table(
     metadata,
     Column("sha256", Words, primary_key=True),
     Column("data", LargeBinary, nullable=False),
+    Column("unused", Double),  # since when nothing has named it; none: something does, or nobody looked yet
+    Index("blobs_unused", "unused", "sha256"),
+)
+
+# The rows whose JSON names a blob, one for each name in it; they go with that row.
+mentions = Table(
+    "mentions",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("blob", Words, nullable=False),
+    Column("owner", Words, nullable=False),
+    Column("response", Words),
+    Column("conversation", Words),
+    Column("item", Words),
+    ForeignKeyConstraint(["owner", "response"], ["responses.owner", "responses.id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(
+        ["owner", "conversation", "item"], ["items.owner", "items.conversation", "items.id"], ondelete="CASCADE"
+    ),
+    Index("mentions_by_blob", "blob"),
+    Index("mentions_by_response", "owner", "response"),
+    Index("mentions_by_item", "owner", "conversation", "item"),
 )
 
 files = Table(
@@ -230,8 +262,11 @@ files = Table(
     Column("purpose", Words, nullable=False),
     Column("media_type", Words, nullable=False),
     Column("bytes", BigInteger, nullable=False),
+    Column("expires", Double),
     Column("blob", Words, ForeignKey("blobs.sha256"), nullable=False),
     Index("files_by_time", "owner", "created", "id"),
+    Index("files_by_blob", "blob"),
+    Index("files_by_end", "expires"),
 )
 
 idempotency = Table(
@@ -297,11 +332,18 @@ def delete_record(connection: Connection, table: Table, owner: str, id: str) -> 
 
 
 def page(
-    connection: Connection, table: Table, kind: type[T], owner: str, limit: int, after: str | None, by: str = "created"
+    connection: Connection,
+    table: Table,
+    kind: type[T],
+    owner: str,
+    limit: int,
+    after: str | None,
+    by: str = "created",
+    only: Sequence[ColumnElement[bool]] = (),
 ) -> list[T]:
     """The owner's newest records by the time column `by`; `after` is the id of the last row of the page before."""
     cursor = table.alias()
-    statement = select(*columns(kind, table)).where(table.c.owner == owner)
+    statement = select(*columns(kind, table)).where(table.c.owner == owner, *only)
     if after is not None:
         last = select(cursor.c[by], cursor.c.id).where(cursor.c.owner == owner, cursor.c.id == after)
         statement = statement.where(tuple_(table.c[by], table.c.id) < last.scalar_subquery())

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Text, delete, func, or_, select, tuple_, type
 
 from firesteel.server.store import tables, texts
 from firesteel.server.store.database import Database
+from firesteel.server.store.files import mention
 from firesteel.server.store.records import StoredResponse, Thread
 
 _TITLE = 60  # characters
@@ -39,7 +40,7 @@ class Threads(Database):
 
         def work(connection: Connection) -> None:
             for turn, words in zip(turns, said, strict=True):
-                tables.put_record(connection, tables.responses, turn)
+                put_row(connection, turn)
                 texts.keep(connection, owner, thread, turn.id, words)
 
         await self._write(work)
@@ -164,6 +165,13 @@ class Threads(Database):
         table = tables.threads
         statement = update(table).where(table.c.owner == owner, table.c.id == id, condition).values(deleted=deleted)
         return await self._write(lambda connection: connection.execute(statement).rowcount > 0)
+
+
+def put_row(connection: Connection, response: StoredResponse) -> None:
+    """Insert or replace a response."""
+    tables.put_record(connection, tables.responses, response)
+    named = (response.body, response.request, response.messages)
+    mention(connection, response.owner, named, response=response.id)
 
 
 def take_turn(connection: Connection, turn: StoredResponse, thread: str, said: texts.Read | None, new: bool) -> None:

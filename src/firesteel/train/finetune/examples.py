@@ -25,10 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import Image
-
 from firesteel.format import STRENGTHS, Message, ToolCall, strength_number
-from firesteel.train.finetune.sets import SETS, tasks
+from firesteel.train.finetune.sets import SETS
 
 _ROLES = {role: role for role in ("system", "developer", "user", "assistant", "tool")}
 _ROLES |= {"human": "user", "gpt": "assistant", "model": "assistant", "function_call": "assistant"}
@@ -48,15 +46,14 @@ class Example:
 
 
 def read(source: str | Path, strength: int | None = None) -> Iterator[Example]:
-    """The examples of a file, or of a known set (`gsm8k:FILE`, `tasks:COUNT`, see `sets`).
+    """The examples of a file, or of a known set (`gsm8k:FILE`, see `sets`).
 
     `strength` (0..512) is for examples that name none. Raises ValueError, with file and line, for what cannot be read.
     """
     kind, _, rest = str(source).partition(":")
     path = Path(rest if kind in SETS else source)
     rng = random.Random(0)
-    generated = ((f"{source}, problem {n}", record) for n, record in enumerate(tasks(rest), 1))
-    for place, record in generated if kind == "tasks" else _records(path):
+    for place, record in _records(path):
         try:
             yield example(SETS[kind](record) if kind in SETS else record, path.parent, place, rng, strength)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -162,8 +159,6 @@ class _Reader:
         return self._picture(inner.get("url") if isinstance(inner, dict) else inner)
 
     def _picture(self, address: Any) -> dict[str, Any]:
-        if isinstance(address, Image.Image):
-            return {"type": "image", "image": address}
         if not isinstance(address, str):
             raise ValueError("a picture is given neither as a data URL nor as a path.")
         if address.startswith("data:"):

@@ -15,6 +15,7 @@ import torch
 from firesteel.train.finetune.examples import Example, read
 from firesteel.train.finetune.fit import Learner, Report, Sample, Settings, fit, split
 from firesteel.train.finetune.kindling import Kindling
+from firesteel.train.finetune.rehearsal import rehearsal
 
 _WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".gguf", ".pt", ".pth")
 
@@ -39,7 +40,8 @@ class Tuned:
     samples: int
     held_out: int
     long: int
-    tokens: int  # that an epoch learns
+    tokens: int  # of the assistant in these samples
+    rehearsed: int  # problems beside them
     report: Report
     addresses: list[str]
 
@@ -55,6 +57,7 @@ def tune(
     holdout: float = 0.05,
     length: int = 2048,
     strength: int | None = None,
+    rehearse: float = 0.3,
     rank: int = 16,
     seed: int = 0,
     device: str | None = None,
@@ -62,8 +65,12 @@ def tune(
     """Tunes `model` on the examples in `sources` and writes it to `out`.
 
     `model`: `kindling`, a GGUF file or directory of ours (all weights learn), or `hf:DIR` (adapters of rank `rank`).
-    Samples of more than `length` tokens are left out. Raises ValueError for what cannot be read, opened or learnt.
+    Samples of more than `length` tokens are left out. `rehearse` is the share of `rehearsal` in what our own models
+    learn; it stands beside the epochs, so that more of it makes a longer run. Raises ValueError for what cannot be
+    read, opened or learnt.
     """
+    if not 0 <= rehearse < 1:
+        raise ValueError(f"The share of rehearsal is at least 0 and below 1, not {rehearse}.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is there already and is no empty directory.")
     out.mkdir(parents=True, exist_ok=True)
@@ -76,14 +83,18 @@ def tune(
     if not fitting:
         raise ValueError(f"All {len(examples)} examples are longer than {length} tokens: raise --length.")
     learning, held = split(fitting, settings.holdout)
-    report = fit(learner, learning, held, settings)
+    problems = round(len(learning) * rehearse / (1 - rehearse)) if isinstance(learner, Kindling) else 0
+    reminders = [sample for problem in rehearsal(problems, seed) for sample in learner.samples(problem)]
+    report = fit(learner, learning + reminders, held, settings)
     for file in learner.directory.iterdir():  # tokenizer, template, processor; the configuration is written anew
         if file.is_file() and not file.name.endswith(_WEIGHTS):
             shutil.copy(file, out / file.name)
     addresses = learner.save(out)
     tokens = sum(sample.learnt for sample in learning)
-    tuned = Tuned(len(learning), len(held), sum(map(len, encoded)) - sum(map(len, fitting)), tokens, report, addresses)
-    record = {"model": model, "sources": list(sources), "length": length, "strength": strength}
+    tuned = Tuned(
+        len(learning), len(held), sum(map(len, encoded)) - sum(map(len, fitting)), tokens, problems, report, addresses
+    )
+    record = {"model": model, "sources": list(sources), "length": length, "strength": strength, "rehearse": rehearse}
     record |= {"settings": dataclasses.asdict(settings)} | dataclasses.asdict(tuned)
     (out / "sft.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return tuned

@@ -1,8 +1,7 @@
 """Sets known by name, record by record in the shape of OpenAI's fine-tuning files.
 
-    firesteel sft gsm8k:train.jsonl dolly:databricks-dolly-15k.jsonl tasks:500
+    firesteel sft gsm8k:train.jsonl dolly:databricks-dolly-15k.jsonl
 
-- Tasks: worked problems such as kindling was trained on, at every strength; mixed in, they keep it from forgetting.
 - Dolly 15k (Databricks 2023, CC BY-SA 3.0): written by people; a passage it refers to goes before the request.
 - GSM8K (Cobbe et al. 2021, MIT): the worked solution is the thought, without its `<<48/2=24>>` marks.
 - SGD (Rastogi et al. 2020, CC BY-SA 4.0), as dialogues of tools, calls and results.
@@ -14,14 +13,9 @@ nothing is checked against what is measured here: that is curation's part (`fire
 from __future__ import annotations
 
 import json
-import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from firesteel.format import STRENGTHS
-from firesteel.tasks import FAMILIES, make
-from firesteel.tasks.base import HELD_OUT, thought
 
 _CITATION = re.compile(r"\s?\[\d+\]")  # Wikipedia's, left over in the passages
 _CALCULATOR = re.compile(r"<<[^>]*>>")
@@ -57,21 +51,6 @@ def sgd(record: Mapping[str, Any]) -> dict[str, Any]:
         else:
             messages.append(_said(message["role"], message["content"]))
     return {"messages": messages, "tools": [_schema(tool) for tool in record["tools"]]}
-
-
-def tasks(count: str) -> Iterator[dict[str, Any]]:
-    """The first `count` of an endless list of worked problems, pictures open. Evaluations ask none of them."""
-    if not count.isascii() or not count.isdigit():
-        raise ValueError(f"tasks: wants a number of problems, such as tasks:500, not {count!r}.")
-    rng = random.Random(0)
-    for _ in range(int(count)):
-        name, strength = rng.choice(list(FAMILIES)), rng.choice(list(STRENGTHS.values())[1:])
-        problem = make(name, rng.randrange(HELD_OUT), rng.randint(1, min(2, FAMILIES[name].levels)))
-        asked: list[dict[str, Any]] = [{"type": "text", "text": problem.question}]
-        if problem.image is not None:
-            asked.insert(0, {"type": "image", "image": problem.image})
-        said = _said("assistant", problem.answer) | {"reasoning": thought(problem, strength)}
-        yield {"messages": [{"role": "user", "content": asked}, said], "strength": strength}
 
 
 SETS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"dolly": dolly, "gsm8k": gsm8k, "sgd": sgd}
