@@ -336,7 +336,7 @@ ZOOM = named("zoom", box={"type": "string"})
     "messages",
     [
         [Message("user", "What is 17 + 25?")],
-        [Message("user", [Part(image=RED), Part(text="What colour is it?")])],
+        [Message("user", [Part(image=RED), Part(text="Describe the picture.")])],
         CALLED,
     ],
     ids=["text", "picture", "picture in a result"],

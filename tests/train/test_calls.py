@@ -36,4 +36,4 @@ def test_many_fit_a_row_and_few_are_equal():
     lengths = [len(render(m, t, 256, tokenizer, generation_prompt=False).ids) for m, t in drawn]
     assert sum(length <= 512 for length in lengths) > 120
     assert len({messages[0].text for messages, _ in drawn}) > 150
-    assert 5 < sum(not message[1].tool_calls for message, _ in drawn) < 80
+    assert 60 < sum(not message[1].tool_calls for message, _ in drawn) < 120  # four in ten are texts to say again
