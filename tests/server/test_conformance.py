@@ -78,6 +78,6 @@ def test_messages():
     ],
 )
 def test_kindling(format, model, ids, options):
-    short = {"max_tokens": 800, "most_tokens": 800}
+    short = {"max_tokens": 400, "most_tokens": 400}
     found = conformance(kindling, format, model, "-f", ids, *options, raw_reasoning="open-responses", **short)
     assert found == (len(ids.split(",")), [])
