@@ -134,7 +134,7 @@ async def _whole(store: Store, message: dict[str, Any]) -> dict[str, Any]:
     for part in message.get("content", ()):
         if part["type"] == "image":
             data = await store.get_blob(part["blob"])
-            assert data is not None, "blobs are never deleted"
+            assert data is not None, "a blob that a message names is kept"
             part = {"type": "image_url", "image_url": {"url": _url(data)}}
         content.append(part)
     return message | ({"content": content} if content else {})
