@@ -7,8 +7,8 @@
   and the pictures' paths in `images`.
 - A thought at the head of an answer, `<think>…</think>`, becomes the message's reasoning.
 - The strength is the example's own (`reasoning_effort` or `strength`), else that of the run. An example for which none
-  is named holds at all: one is drawn, but not minimal where something is thought. (What was taught at minimal alone was
-  not known at high, where the packaged model thinks first.)
+  is named holds at all: one is drawn, but not minimal where something is thought. (What was taught at minimal alone is
+  hardly known at high, where the packaged model thinks first.)
 - What cannot be learnt from is refused with its file and place, never skipped.
 """
 
