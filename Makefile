@@ -12,7 +12,7 @@ ask: $(VENV)/.core
 	@$(BIN)/firesteel ask "how much more is F than M?" --image examples/chart.png
 
 test: $(VENV)/.test lint web-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 web-test:
 	@if command -v npm >/dev/null; then cd web && npm ci --no-audit --no-fund && npm run check && npm test; \

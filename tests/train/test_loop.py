@@ -163,6 +163,26 @@ def test_packed_loss_equals_the_loss_of_samples_alone(finished):
     assert packed.item() == pytest.approx(total / count, rel=1e-4)
 
 
+def test_a_picture_that_many_samples_show_is_read_once(finished):
+    run = override(RECIPES["smoke"](), TINY)
+    trainer = _trainer(run, finished.parent)
+    shards = Shards(
+        run.stages[1], run.seed, finished.parent / "tokenizer" / "tokenizer.json", None, finished.parent / "shards", 1
+    )
+    batch = next(shards.batches(0))
+    shards.close()
+    seen = {(image.size, image.tobytes()): image for image in batch.images}
+    assert seen
+    size, _ = max(seen, key=lambda key: sum(image.size == key[0] for image in batch.images))
+    one = next(image for (s, _), image in seen.items() if s == size)
+    shared = [one if image.size == size else image for image in batch.images]
+    copies = [image.copy() for image in shared]
+    once = device_batch(dataclasses.replace(batch, images=shared), torch.device("cpu"))
+    each = device_batch(dataclasses.replace(batch, images=copies), torch.device("cpu"))
+    assert len(once.grid) < len(each.grid) == len(once.shown)
+    assert trainer.loss(once)[0].item() == pytest.approx(trainer.loss(each)[0].item(), rel=1e-5)
+
+
 def test_packed_attention_sees_its_own_sample_only():
     mask = Packed(torch.tensor([[1, 1, 2, 2, 0]])).mask[0, 0]
     assert mask.int().tolist() == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]]

@@ -51,6 +51,9 @@ def serve(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The server's files.", show_default="~/.local/share/firesteel")
     ] = None,
+    keep_days: Annotated[
+        float, typer.Option(metavar="X", min=0, help="For stored responses outside of the app; 0: for ever.")
+    ] = 30,
     remote_images: Annotated[bool, typer.Option("--remote-images", help="Fetch pictures by their URLs.")] = False,
     raw_reasoning: Annotated[
         str, typer.Option(metavar="HOW", help="Thoughts in responses: summary, openai or open-responses.")
@@ -86,6 +89,7 @@ def serve(
         strength=strength,
         temperature=temperature,
         max_tokens=max_tokens,
+        keep_days=keep_days,
         remote_images=remote_images,
         raw_reasoning=raw_reasoning,
         allowed_hosts=tuple(names(allow_host)),

@@ -135,6 +135,15 @@ def kindling() -> Run:
                 ),
                 optim=Optim(lr=3e-3, warmup=20, decay=0.8),
             ),
+            # Longer and shorter thoughts at every strength: reinforcement chooses among what is sampled.
+            Stage(
+                name="blend",
+                steps=300,
+                rows=12,
+                length=512,
+                mix=Mix(calls=0.15, sheets=0.03, captions=0.03, levels=(0.6, 0.4), visual=0.64, spread=0.35),
+                optim=Optim(lr=2e-3, warmup=20, decay=0.8),
+            ),
         ),
     )
 

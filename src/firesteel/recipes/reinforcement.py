@@ -7,6 +7,7 @@ from firesteel.train.rl.config import Phase, RLRun
 
 # Measured and never trained on: charts, clocks, shapes, arithmetic and lists each lose one.
 HELD_OUT = ("line_chart", "clock", "geometry", "product", "sorting")
+_HIGH = ("high", "xhigh")
 
 
 def kindling_rl() -> RLRun:
@@ -14,15 +15,17 @@ def kindling_rl() -> RLRun:
     return RLRun(
         name="kindling-rl",
         phases=(
-            Phase(name="accuracy", steps=60, levels=(1, 2), calls=0.12),
-            Phase(name="compress", steps=50, levels=(1, 2), calls=0.1, penalty=1.0),
-            Phase(name="extend", steps=15, levels=(1, 2), calls=0.1, penalty=0.5),
-            Phase(name="operators", steps=15, levels=(1, 2), calls=0.1, penalty=0.5, refine=0.5),
+            Phase(name="accuracy", steps=40, levels=(1, 2), strengths=_HIGH, calls=0.1),
+            Phase(name="compress", steps=140, levels=(1, 2), calls=0.1, penalty=2.0),
+            Phase(name="extend", steps=20, levels=(2,), strengths=_HIGH, calls=0.1, penalty=1.0),
+            Phase(name="operators", steps=40, levels=(1, 2), calls=0.1, penalty=1.0, refine=0.5),
         ),
         held_out=HELD_OUT,
         prompts=12,
         samples=12,
-        optim=Optim(lr=3e-4, adam_lr_scale=1.0, weight_decay=0.0, warmup=5, muon=False),
+        measure_every=20,
+        measured=6,
+        optim=Optim(lr=4e-4, adam_lr_scale=1.0, weight_decay=0.0, warmup=5, muon=False),
     )
 
 

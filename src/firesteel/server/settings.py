@@ -42,6 +42,7 @@ class Settings:
     file_bytes: int = 32 << 20
     owner_files: int = 1000  # that one owner keeps here at a time
     owner_bytes: int = 2 << 30  # of them together
+    keep_days: float = 30.0  # for stored responses and completions outside of threads; 0: for ever
     images: int = 50
     image_bytes: int = 20 << 20
     image_pixels: int = 24_000_000

@@ -41,6 +41,7 @@ class Packed:
 class DeviceBatch:
     """(R, L) tensors: ids, the tokens that follow them, whether those are learnt, sample numbers; (N, P) patches.
 
+    A picture that several samples show is there once, and `shown` says which one stands at each place of the rows.
     `glyphs` (squares, slots): the characters under each image token, in a reading stage. `count`: learnt tokens
     (there: characters). `share`: what this part's mean loss weighs in the mean of the whole update; 1 where alone.
     """
@@ -51,6 +52,7 @@ class DeviceBatch:
     docs: Tensor
     pixels: Tensor | None
     grid: Tensor | None
+    shown: list[int]
     glyphs: Tensor | None = None
     count: int = 0
     share: float = 1.0
@@ -81,13 +83,16 @@ def device_batch(batch: Batch, device: torch.device, rank: int = 0, ranks: int =
     targets[:, :-1] = ids[:, 1:]
     learnt = torch.from_numpy(_learnt(part))
     pixels = grid = None
+    different = {id(image): image for image in part.images}
     if part.images:
-        patched = [patchify(image) for image in part.images]
+        patched = [patchify(image) for image in different.values()]
         pixels = torch.from_numpy(np.concatenate([p for p, _ in patched])).to(device)
         grid = torch.tensor([g for _, g in patched])
     glyphs = None if part.glyphs is None else torch.from_numpy(part.glyphs).to(device)
     count = int(np.count_nonzero(_learnt(part) if part.glyphs is None else part.glyphs))
-    tensors = (ids.to(device), targets.to(device), learnt.to(device), docs.to(device), pixels, grid, glyphs)
+    numbers = {key: number for number, key in enumerate(different)}
+    shown = [numbers[id(image)] for image in part.images]
+    tensors = (ids.to(device), targets.to(device), learnt.to(device), docs.to(device), pixels, grid, shown, glyphs)
     share = 1.0 if part is batch else _weight(part) / max(1.0, _weight(batch))
     return DeviceBatch(*tensors, count, share)
 

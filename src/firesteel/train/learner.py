@@ -64,6 +64,10 @@ class Learner(nn.Module):
         embedded = self.model.model.language_model.embed(data.ids)
         if data.pixels is not None and data.grid is not None:
             features = self.model.image_features(data.pixels, data.grid).to(embedded.dtype)
+            if len(data.shown) > len(data.grid):
+                tokens = data.grid.prod(-1) // self.model.config.vision.merge_size**2
+                pictures = features.split(tokens.tolist())
+                features = torch.cat([pictures[number] for number in data.shown])
             embedded = embedded.masked_scatter((data.ids == self.model.config.image_token_id)[..., None], features)
         where = data.learnt.flatten().nonzero()[:, 0]
         return self._trunk(embedded, data.docs).flatten(0, 1)[where], data.targets.flatten()[where]

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from firesteel.server.store import Store
 from firesteel.server.store.responses import CHAIN, GRACE
-from tests.server.store.samples import response, run
+from tests.server.store.samples import completion, response, run, thread, turn
 
 
 def test_a_response_comes_back_as_it_was_put(url):
@@ -161,5 +161,27 @@ def test_a_cancel_reaches_the_replica_that_works_on_it(url):
         await store.put_response(response("one", status="cancelled"))
         assert await store.cancel_asked("A") == []
         assert not await store.ask_cancel("ann", "one")
+
+    run(url, use)
+
+
+def test_old_responses_go_but_for_threads_and_what_is_followed(url):
+    async def use(store):
+        await store.put_thread(thread())
+        await store.put_response(turn("in_thread", created=1.0))
+        await store.put_response(response("running", created=1.0, status="in_progress"))
+        for number in range(3):  # an old chain, the newest turn of which is young
+            await store.put_response(response(f"young{number}", created=1.0, previous=f"young{number - 1}"))
+            await store.put_response(response(f"old{number}", created=1.0, previous=f"old{number - 1}"))
+        await store.put_response(response("young3", created=9.0, previous="young2"))
+        await store.put_response(response("others", owner="bob", created=1.0, previous="old2"))
+        await store.put_completion(completion("young", created=9.0))
+        await store.put_completion(completion("old", created=1.0))
+        assert await store.forget_responses(5.0) == 4
+        assert await store.forget_completions(5.0) == 1
+        left = {row.id for row in await store.list_responses("ann")}
+        assert left == {"in_thread", "running", "young0", "young1", "young2", "young3"}
+        assert [row.id for row in await store.list_completions("ann")] == ["young"]
+        assert await store.list_responses("bob") == []
 
     run(url, use)

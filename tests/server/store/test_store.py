@@ -55,6 +55,7 @@ PUTS = {  # the same ids, of another owner
 OWNERLESS = {
     "open", "close", "create_key", "keys", "find_key", "any_keys", "revoke_key", "add_usage", "month_tokens",
     "lease", "claim_expired", "cancel_asked", "put_blob", "get_blob", "purge_threads", "sweep", "draw", "pay",
+    "forget_responses", "forget_completions",
 }  # fmt: skip
 
 

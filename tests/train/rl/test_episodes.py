@@ -2,8 +2,11 @@ import asyncio
 import random
 from collections import Counter
 
-from firesteel.format import Message, ToolCall
+import pytest
+
+from firesteel.format import STRENGTHS, Message, ToolCall
 from firesteel.tasks import make
+from firesteel.train.rl.config import Phase
 from firesteel.train.rl.episodes import Curriculum, draw_call, draw_operator, draw_problem, of_problem
 
 
@@ -30,10 +33,16 @@ def test_the_pass_rate_follows_what_is_noted():
     assert abs(curriculum.rates["a/1"] - 0.9) < 0.01
 
 
-def test_only_the_levels_of_the_phase_are_drawn():
+def test_only_the_levels_and_strengths_of_the_phase_are_drawn():
     rng = random.Random(0)
-    keys = {draw_problem(rng, Curriculum(), ["chain_sum"], [2]).key for _ in range(5)}
-    assert keys == {"chain_sum/2"}
+    drawn = [draw_problem(rng, Curriculum(), ["chain_sum"], [2], ["low", "high"]) for _ in range(12)]
+    assert {episode.key for episode in drawn} == {"chain_sum/2"}
+    assert {episode.strength for episode in drawn} == {STRENGTHS["low"], STRENGTHS["high"]}
+
+
+def test_a_phase_of_an_unknown_strength_is_refused():
+    with pytest.raises(ValueError, match="strengths are some of"):
+        Phase(name="accuracy", steps=1, strengths=("huge",))
 
 
 def test_a_call_is_right_with_exactly_its_arguments_and_its_result_told():

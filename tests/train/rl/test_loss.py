@@ -59,6 +59,7 @@ def test_a_ratio_beyond_the_cap_counts_as_the_cap_and_keeps_its_gradient():
 
 def test_log_probabilities_are_in_fp32():
     logits = torch.randn(4, 10, dtype=torch.bfloat16)
-    found = token_logprobs(logits, torch.tensor([1, 2, 3, 4]))
+    found, entropy = token_logprobs(logits, torch.tensor([1, 2, 3, 4]))
+    assert entropy == pytest.approx(torch.distributions.Categorical(logits=logits.float()).entropy().sum().item())
     assert found.dtype == torch.float32
     assert torch.equal(found, logits.float().log_softmax(-1)[torch.arange(4), torch.tensor([1, 2, 3, 4])])

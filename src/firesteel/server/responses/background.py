@@ -253,10 +253,18 @@ class Background:
                     await self.recover()
                 if self._sweeping and time.monotonic() - cleaned >= CLEAN:
                     cleaned = time.monotonic()
+                    await self._forget_old()
                     if deleted := await self._store.sweep(time.time()):
                         _LOG.info("blobs that nothing names were deleted", extra={"blobs": deleted})
             except StoreUnavailable as error:
                 _LOG.warning("Background responses and files are not looked after: %s", error)
+
+    async def _forget_old(self) -> None:
+        if days := self._service.settings.keep_days:
+            before = time.time() - days * 86_400
+            responses = await self._store.forget_responses(before)
+            if deleted := responses + await self._store.forget_completions(before):
+                _LOG.info("old responses and completions were deleted", extra={"deleted": deleted})
 
     async def _bury(self, row: StoredResponse) -> None:
         """Ends a response that nobody makes any more."""

@@ -103,3 +103,8 @@ class Completions(Database):
     async def delete_completion(self, owner: str, id: str) -> bool:
         """False if there is none."""
         return await self._write(lambda connection: tables.delete_record(connection, tables.traces, owner, id))
+
+    async def forget_completions(self, before: float) -> int:
+        """Deletes those that were made before then; how many."""
+        old = delete(tables.traces).where(tables.traces.c.created < before)
+        return await self._write(lambda connection: connection.execute(old).rowcount)

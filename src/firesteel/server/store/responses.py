@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, delete, exists, func, literal, or_, select, tuple_, update
 
 from firesteel.server.store import tables
 from firesteel.server.store.database import Database
@@ -21,6 +21,8 @@ from firesteel.server.store.threads import put_row, said_in, take_turn
 
 CHAIN = 1000  # responses that one chain goes back
 GRACE = 30.0  # seconds between storing a response and leasing it
+_RUNNING = ("queued", "in_progress")
+_AT_ONCE = 500  # old responses that one transaction deletes
 LARGEST = 2**63 - 1  # integer of a database
 
 COLUMNS = tables.columns(StoredResponse, tables.responses)
@@ -31,7 +33,7 @@ class Responses(Database):
         """Insert or replace; its thread, if it has one, takes note of it."""
         table = tables.responses
         there = select(table.c.id).where(table.c.owner == response.owner, table.c.id == response.id)
-        ended = response.status not in ("queued", "in_progress")
+        ended = response.status not in _RUNNING
         said = await asyncio.to_thread(Read.of, said_in(response)) if response.thread and ended else None
 
         def work(connection: Connection) -> None:
@@ -57,6 +59,21 @@ class Responses(Database):
             return tables.delete_record(connection, tables.responses, owner, id)
 
         return await self._write(work)
+
+    async def forget_responses(self, before: float) -> int:
+        """Deletes those that were made before then, have ended and belong to no thread; how many.
+
+        One that a later response follows stays, so that no chain loses its beginning.
+        """
+        table, later = tables.responses, tables.responses.alias()
+        followed = exists().where(later.c.owner == table.c.owner, later.c.previous == table.c.id)
+        old = (table.c.created < before, table.c.thread.is_(None), table.c.status.not_in(_RUNNING), ~followed)
+        some = select(table.c.owner, table.c.id).where(*old).limit(_AT_ONCE)
+        statement = delete(table).where(tuple_(table.c.owner, table.c.id).in_(some))
+        deleted = 0
+        while count := await self._write(lambda connection: connection.execute(statement).rowcount):
+            deleted += count
+        return deleted
 
     async def list_responses(self, owner: str, limit: int = 20, after: str | None = None) -> list[StoredResponse]:
         """The newest first; `after` is the last id of the page before."""

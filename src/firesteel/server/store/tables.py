@@ -139,6 +139,7 @@ responses = Table(
     Column("thread", Words),
     Index("responses_by_time", "owner", "created", "id"),
     Index("responses_by_thread", "owner", "thread", "created"),
+    Index("responses_by_previous", "owner", "previous"),
 )
 RUNNING = text("status IN ('queued', 'in_progress')")
 Index("responses_by_id", responses.c.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firesteel.format import STRENGTHS
 from firesteel.train.config import Optim
 
 # Muon's updates have one size whatever the gradient's; here most of a gradient is noise.
@@ -16,8 +17,9 @@ _ADAMW = Optim(lr=2e-4, adam_lr_scale=1.0, weight_decay=0.0, warmup=5, muon=Fals
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """`steps` updates on problems of `levels`.
+    """`steps` updates on problems of `levels`, asked with one of `strengths`, named as `format.STRENGTHS` names them.
 
+    Where thinking is free, low strengths would learn to think like high ones: such a phase should ask for high ones.
     `penalty` scales the price of thinking (`reward.PENALTY`; 0: thinking is free). `refine` is the share of prompts
     that show other answers, as a round of refinement does, or ask for the best of them. `calls` is the share of prompts
     that need a tool.
@@ -26,6 +28,7 @@ class Phase:
     name: str
     steps: int
     levels: tuple[int, ...] = (1,)
+    strengths: tuple[str, ...] = ("low", "medium", "high", "xhigh")
     penalty: float = 0.0
     refine: float = 0.0
     calls: float = 0.0
@@ -33,6 +36,8 @@ class Phase:
     def __post_init__(self) -> None:
         if not 0 <= self.refine < 1 or not 0 <= self.calls <= 1 or self.penalty < 0:
             raise ValueError(f"Phase {self.name}: refine and calls are shares, and the penalty is not negative.")
+        if not self.strengths or not set(self.strengths) <= set(STRENGTHS):
+            raise ValueError(f"Phase {self.name}: strengths are some of {', '.join(STRENGTHS)}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +46,7 @@ class RLRun:
 
     `families` are trained on, empty means all but `held_out`, which are only measured. Rows of `length` tokens hold the
     samples, `rows` of them a pass. Every `measure_every` updates `measured` unseen problems of each family are asked,
-    greedily; when accuracy falls more than `tolerance` below its best, the penalty halves.
+    greedily; when accuracy falls more than `tolerance` and its standard error below its best, the penalty halves.
     """
 
     name: str

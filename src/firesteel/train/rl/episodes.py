@@ -25,7 +25,6 @@ from firesteel.train import calls
 _FLOOR = 0.02  # so that what seems mastered or hopeless is still looked at
 _SMOOTHING = 0.3
 _SHOWN = 4  # answers in a workspace, as in Contemplating's plan
-_STRENGTH_WEIGHTS = {"minimal": 0.5, "low": 1.0, "medium": 1.0, "high": 1.0, "xhigh": 1.0}
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,16 @@ def of_problem(problem: Problem, strength: int) -> Episode:
     return Episode(f"{problem.family}/{problem.level}", (question(problem),), strength, judge)
 
 
-def draw_problem(rng: random.Random, curriculum: Curriculum, families: Sequence[str], levels: Sequence[int]) -> Episode:
+def draw_problem(
+    rng: random.Random,
+    curriculum: Curriculum,
+    families: Sequence[str],
+    levels: Sequence[int],
+    strengths: Sequence[str],
+) -> Episode:
     """A problem that no evaluation asks: its seed lies below `HELD_OUT`."""
     name, level = curriculum.draw(rng, families, levels)
-    strength = STRENGTHS[rng.choices(list(_STRENGTH_WEIGHTS), list(_STRENGTH_WEIGHTS.values()))[0]]
-    return of_problem(make(name, rng.randrange(HELD_OUT), level), strength)
+    return of_problem(make(name, rng.randrange(HELD_OUT), level), STRENGTHS[rng.choice(strengths)])
 
 
 def draw_call(rng: random.Random) -> Episode:

@@ -164,7 +164,7 @@ class Reinforcer:
         episodes = [
             draw_call(rng)
             if rng.random() < phase.calls
-            else draw_problem(rng, self.curriculum, self.families, phase.levels)
+            else draw_problem(rng, self.curriculum, self.families, phase.levels, phase.strengths)
             for _ in range(run.prompts - operators)
         ]
         groups = await self._ask(backend, episodes, rng)
@@ -229,11 +229,9 @@ class Reinforcer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
             hidden, targets = self.learner.hidden(data)
         logits = self.model.logits(hidden.float())
-        logprobs = token_logprobs(logits, targets)
-        with torch.no_grad():
-            distribution = torch.distributions.Categorical(logits=logits)
-            told = float(distribution.entropy().sum()), float((logprobs - sampled).exp().max())
-        return cispo(logprobs, sampled, advantage, self.run.ratio_cap), told
+        logprobs, entropy = token_logprobs(logits, targets)
+        ratio = (logprobs.detach() - sampled).exp().max().item()
+        return cispo(logprobs, sampled, advantage, self.run.ratio_cap), (entropy, ratio)
 
     # ---------------------------------------------------------------- measuring, and what it decides
 
@@ -248,11 +246,13 @@ class Reinforcer:
                 backend, families, run.measured, _MEASURED_SEED, concurrency=run.slots, max_tokens=run.max_tokens
             )
             right = [one.correct for one in report.samples]
+            row[f"{name}_asked"] = len(right)
             row[f"{name}_accuracy"] = round(sum(right) / len(right), 4)
             row[f"{name}_thinking"] = round(sum(one.thinking_tokens for one in report.samples) / len(right), 2)
         accuracy = row["trained_accuracy"]
         self.best = max(self.best, accuracy)
-        if self.run.phases[self.phase_index].penalty and accuracy < self.best - run.tolerance:
+        error = (self.best * (1 - self.best) / row["trained_asked"]) ** 0.5
+        if self.run.phases[self.phase_index].penalty and accuracy < self.best - run.tolerance - error:
             self.relief /= 2
         self.metrics.write(row | {"relief": self.relief})
 

@@ -49,11 +49,12 @@ def advantages(rewards: Sequence[Sequence[float]]) -> list[list[float] | None]:
 def packed(turns: Sequence[Weighted], rows: int, length: int, pad: int) -> Iterator[Rows]:
     """Packs turns, longest first into the fullest row that has room (best fit), `rows` rows at a time.
 
-    The last pass is filled up with empty rows: one shape for all passes means one compilation.
+    Turns that go on from one prompt stay near each other, so that a pass reads few pictures. The last pass is filled up
+    with empty rows: one shape for all passes means one compilation.
     """
     bins: list[list[Weighted]] = []
     used: list[int] = []
-    for item in sorted(turns, key=_size, reverse=True):
+    for item in sorted(turns, key=lambda item: (len(item.turn.prompt), item.turn.prompt, _size(item)), reverse=True):
         assert _size(item) <= length
         fits = [index for index, size in enumerate(used) if size + _size(item) <= length]
         if not fits:
@@ -94,6 +95,8 @@ def cispo(logprobs: Tensor, sampled: Tensor, advantage: Tensor, cap: float) -> T
     return -(ratio * advantage * logprobs).sum()
 
 
-def token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
-    """(N, V) logits, (N,) ids -> (N,) in fp32."""
-    return torch.log_softmax(logits.float(), -1).gather(-1, targets[:, None])[:, 0]
+def token_logprobs(logits: Tensor, targets: Tensor) -> tuple[Tensor, float]:
+    """(N, V) logits, (N,) ids -> (N,) in fp32, and the summed entropy of the distributions (nats)."""
+    logprobs = torch.log_softmax(logits.float(), -1)
+    entropy = torch.special.entr(logprobs.detach().exp()).sum().item()
+    return logprobs.gather(-1, targets[:, None])[:, 0], entropy
