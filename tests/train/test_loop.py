@@ -9,7 +9,9 @@ from safetensors.torch import load_file
 
 from firesteel import model as models
 from firesteel.format import Tokenizer
+from firesteel.model.config import TextConfig
 from firesteel.recipes import RECIPES
+from firesteel.recipes.kindling import glimmer
 from firesteel.train import checkpoint
 from firesteel.train.batches import Packed, device_batch
 from firesteel.train.config import override
@@ -184,7 +186,8 @@ def test_a_picture_that_many_samples_show_is_read_once(finished):
 
 
 def test_packed_attention_sees_its_own_sample_only():
-    mask = Packed(torch.tensor([[1, 1, 2, 2, 0]])).mask[0, 0]
+    config = TextConfig(num_hidden_layers=2, sliding_window=8, layer_types=("sliding_attention", "full_attention"))
+    mask = Packed(torch.tensor([[1, 1, 2, 2, 0]]), config).mask[0, 0]
     assert mask.int().tolist() == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]]
 
 
@@ -205,3 +208,13 @@ def test_a_built_corpus_brings_its_tokenizer_and_must_fit_the_run(tmp_path):
     assert tokenizer.vocab_size == 400 and np.load(text).tolist() == list(range(50))
     with pytest.raises(ValueError, match="--set vocab_size=1024"):
         prepare(dataclasses.replace(run, vocab_size=1024), tmp_path / "run")
+
+
+def test_rows_longer_than_the_window_see_what_the_model_sees():
+    shape = glimmer(vocab=512, width=64, layers=4, heads=1, ffn=64, vision_width=64, vision_layers=1)
+    shape["text_config"]["sliding_window"] = 8
+    model = models.Muse(models.Config.from_dict(shape))
+    model.init_weights(0)
+    body, ids = model.model.language_model, torch.randint(0, 400, (2, 40), generator=torch.Generator().manual_seed(1))
+    packed = body(body.embed(ids), Packed(torch.ones_like(ids), model.config.text))
+    torch.testing.assert_close(model.logits(packed), model(ids), atol=1e-4, rtol=1e-4)

@@ -61,7 +61,7 @@ def coordinates(width, sparse, lr):
     optimiser = MuonAdamW(model, lr, adam_lr_scale=0.75, weight_decay=0.0, dtype=torch.float32)
     states, losses = [], []
     for _ in range(2):
-        logits = model.logits(body(body.embed(ids), Packed(torch.ones_like(ids))))
+        logits = model.logits(body(body.embed(ids), Packed(torch.ones_like(ids), model.config.text)))
         loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
         loss.backward()
         optimiser.step()

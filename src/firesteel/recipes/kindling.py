@@ -144,6 +144,14 @@ def kindling() -> Run:
                 mix=Mix(calls=0.15, sheets=0.03, captions=0.03, levels=(0.6, 0.4), visual=0.64, spread=0.35),
                 optim=Optim(lr=2e-3, warmup=20, decay=0.8),
             ),
+            Stage(
+                name="look",
+                steps=600,
+                rows=5,
+                length=1280,
+                mix=Mix(looks=0.4, calls=0.1, sheets=0.03, captions=0.03, levels=(0.65, 0.35), visual=0.6, spread=0.2),
+                optim=Optim(lr=3e-3, warmup=30, decay=0.6),
+            ),
         ),
     )
 

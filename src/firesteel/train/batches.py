@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from firesteel.format import patchify
+from firesteel.model.config import TextConfig
 from firesteel.train.glyphs import EMPTY
 from firesteel.train.shards import Batch
 
@@ -23,18 +24,22 @@ from firesteel.train.shards import Batch
 class Packed:
     """Causal attention within each sample of a packed row (an `Attend` of `firesteel.model.text`).
 
-    `docs` (R, L) numbers the samples; padding is number 0 and sees only itself. Rows are never longer than the
-    sliding window, so sliding and full layers see the same.
+    `docs` (R, L) numbers the samples; padding is number 0 and sees only itself. In rows longer than the sliding window
+    the sliding layers see no farther than that.
     """
 
-    def __init__(self, docs: Tensor) -> None:
+    def __init__(self, docs: Tensor, config: TextConfig) -> None:
         column = torch.arange(docs.size(1), device=docs.device)
         self.positions = column[None]
-        causal = column[:, None] >= column[None, :]
-        self.mask = (causal & (docs[:, :, None] == docs[:, None, :]))[:, None]  # (R, 1, L, L)
+        self.sliding = [kind == "sliding_attention" for kind in config.layer_types]
+        distance = column[:, None] - column[None, :]
+        self.mask = ((distance >= 0) & (docs[:, :, None] == docs[:, None, :]))[:, None]  # (R, 1, L, L)
+        long = docs.size(1) > config.sliding_window
+        self.near = self.mask & (distance < config.sliding_window) if long else self.mask
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(query, key, value, self.mask, enable_gqa=True)
+        mask = self.near if self.sliding[layer] else self.mask
+        return F.scaled_dot_product_attention(query, key, value, mask, enable_gqa=True)
 
 
 @dataclass(frozen=True)

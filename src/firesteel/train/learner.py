@@ -43,7 +43,7 @@ class Learner(nn.Module):
 
     def _trunk_eager(self, embedded: Tensor, docs: Tensor) -> Tensor:
         """(R, L, D) embeddings, (R, L) sample numbers -> (R, L, D) normed hidden states."""
-        return self.model.model.language_model(embedded, Packed(docs))
+        return self.model.model.language_model(embedded, Packed(docs, self.model.config.text))
 
     def _head_loss_eager(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """(N, D) hidden states and (N,) next tokens -> summed cross-entropy, fp32."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +25,7 @@ from firesteel.format import STRENGTHS, Message, Part, Tokenizer, render
 from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.albums import families, open_album
 from firesteel.tasks.base import HELD_OUT, Family, Problem, thought
-from firesteel.train import calls
+from firesteel.train import calls, looks
 from firesteel.train.config import Mix, Stage
 from firesteel.train.glyphs import page, scattered, sheet
 
@@ -38,11 +38,11 @@ _DESCRIBE = ("Describe the picture.", "What is in the picture?", "Say all that y
 
 @dataclass(frozen=True)
 class Sample:
-    """Token ids, loss mask (1 where the token is learnt) and the picture of one conversation."""
+    """Token ids, loss mask (1 where the token is learnt) and the pictures of one conversation."""
 
     ids: list[int]
     mask: list[int]
-    image: Image.Image | None
+    images: Sequence[Image.Image]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ def conversation(problem: Problem, strength: int) -> list[Message]:
 def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
     """One task conversation, picture description, sheet to read, conversation with tools or picture of an album."""
     if mix.calls and rng.random() < mix.calls:
-        return _call_sample(rng, tokenizer)
+        return _tool_sample(rng, tokenizer, calls.conversation)
+    if mix.looks and rng.random() < mix.looks:
+        return _tool_sample(rng, tokenizer, looks.conversation)
     if mix.pictures and rng.random() < mix.pictures:
         return _album_sample(rng, mix, tokenizer)
     if rng.random() < mix.sheets:
@@ -111,7 +113,7 @@ def _told(rng: random.Random, mix: Mix, tokenizer: Tokenizer, problem: Problem, 
         thinks = sample_strength(rng) if mix.spread and rng.random() < mix.spread else strength
         messages = conversation(problem, thinks)
     rendered = render(messages, strength=strength, tokenizer=tokenizer, generation_prompt=False)
-    return Sample(rendered.ids, rendered.loss_mask, problem.image)
+    return Sample(rendered.ids, rendered.loss_mask, rendered.images)
 
 
 @lru_cache
@@ -127,11 +129,11 @@ def _album_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
     return _told(rng, mix, tokenizer, problem, rng.random() < mix.captions)
 
 
-def _call_sample(rng: random.Random, tokenizer: Tokenizer) -> Sample:
+def _tool_sample(rng: random.Random, tokenizer: Tokenizer, draw: Callable) -> Sample:
     strength = sample_strength(rng)
-    messages, tools = calls.conversation(rng, strength)
+    messages, tools = draw(rng, strength)
     rendered = render(messages, tools, strength, tokenizer, generation_prompt=False)
-    return Sample(rendered.ids, rendered.loss_mask, None)
+    return Sample(rendered.ids, rendered.loss_mask, rendered.images)
 
 
 def _sheet_sample(rng: random.Random, tokenizer: Tokenizer) -> Sample:
@@ -146,7 +148,7 @@ def _sheet_sample(rng: random.Random, tokenizer: Tokenizer) -> Sample:
     messages = [Message(role="user", content=asked), Message(role="assistant", content=answer)]
     strength = STRENGTHS["minimal"]
     rendered = render(messages, strength=strength, tokenizer=tokenizer, generation_prompt=False)
-    return Sample(rendered.ids, rendered.loss_mask, drawn.image)
+    return Sample(rendered.ids, rendered.loss_mask, rendered.images)
 
 
 def build_shard(stage: Stage, seed: int, number: int, tokenizer: Tokenizer, text: np.ndarray, out: Path) -> None:
@@ -227,7 +229,7 @@ def _row(samples: list[Sample], length: int, pad: int) -> tuple:
         span = slice(at, at + len(sample.ids))
         ids[span], mask[span], docs[span] = sample.ids, sample.mask, number
         at += len(sample.ids)
-    return ids, mask, docs, [s.image for s in samples if s.image is not None]
+    return ids, mask, docs, [image for sample in samples for image in sample.images]
 
 
 def _png(image: Image.Image) -> bytes:

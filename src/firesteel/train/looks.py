@@ -1,0 +1,84 @@
+"""Conversations in which a picture is looked at closer: `zoom`, called by the harness that serves users.
+
+- Half of them look: the target is too small to read at once, the thought says where it is, and zoom shows a square
+  around that place, a little off as a mind's own guess would be. What comes back is what `agent.eyes` really makes.
+- The others keep the two apart: the same pictures with no tool at hand, and everyday pictures with a tool that is not
+  needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+from firesteel.agent.eyes import Eyes
+from firesteel.format import Message, Part, ToolCall, Trace
+from firesteel.tasks import FAMILIES, make
+from firesteel.tasks.base import HELD_OUT, Problem, thought
+from firesteel.tasks.tiny import REGION, Tiny
+
+_LOOKS, _AT_ONCE = 0.55, 0.15  # shares; the rest needs no tool
+
+
+def conversation(rng: random.Random, strength: int, level: int = 1) -> tuple[list[Message], list[dict[str, Any]]]:
+    """Messages that end with the assistant's answer, and the schemas of the tools that are there."""
+    kind = rng.random()
+    if kind < _LOOKS:
+        return _looked(rng, Tiny().generate(rng, level), strength)
+    if kind < _LOOKS + _AT_ONCE:
+        return _answered(Tiny().generate(rng, level), strength), []
+    visual = [name for name, family in FAMILIES.items() if family.visual]
+    messages = _answered(make(rng.choice(visual), rng.randrange(HELD_OUT), 1), strength)
+    return messages, _schemas(rng, Eyes(Trace(messages[:1])))
+
+
+def _question(problem: Problem) -> Message:
+    assert problem.image is not None
+    return Message("user", [Part(image=problem.image), Part(text=problem.question)])
+
+
+def _answered(problem: Problem, strength: int) -> list[Message]:
+    return [_question(problem), Message("assistant", problem.answer, thought(problem, strength))]
+
+
+def _looked(rng: random.Random, problem: Problem, strength: int) -> tuple[list[Message], list[dict[str, Any]]]:
+    assert problem.image is not None
+    trace = Trace([_question(problem)])
+    eyes = Eyes(trace)
+    place = problem.full.partition(". ")[0]  # "orange 80 370", as the family's own working has it
+    where = {"img": 0, "bbox_2d": _around(rng, place, problem.image.width)}
+    call = ToolCall("zoom", where, "call_0")
+    trace.append(Message("assistant", "", _thought(strength, f"{place}.", f"{place}. Look there."), tool_calls=[call]))
+    shown = asyncio.run(eyes.tools()[0](where))
+    trace.append(
+        Message(
+            "tool",
+            [part if isinstance(part, Part) else Part(text=part) for part in shown],
+            name="zoom",
+            tool_call_id="call_0",
+        )
+    )
+    spelled = " ".join(problem.answer)
+    trace.append(Message("assistant", problem.answer, _thought(strength, spelled, f"{spelled}. So {problem.answer}.")))
+    return list(trace), _schemas(rng, eyes)
+
+
+def _around(rng: random.Random, place: str, side: int) -> list[int]:
+    """The square that zoom should show around a place "colour x y", in tens of thousandths, somewhat off its middle."""
+    wide = round(100 * REGION / side) * 10
+    starts = []
+    for middle in map(int, place.split()[-2:]):
+        start = middle - wide // 2 + 10 * rng.randint(-3, 3)
+        starts.append(min(max(0, start), 1000 - wide))
+    return [*starts, *(start + wide for start in starts)]
+
+
+def _schemas(rng: random.Random, eyes: Eyes) -> list[dict[str, Any]]:
+    """zoom, sometimes with mark beside it, as users offer them."""
+    tools = eyes.tools()
+    return [tool.schema for tool in (tools if rng.random() < 0.3 else tools[:1])]
+
+
+def _thought(strength: int, terse: str, full: str) -> str:
+    return thought(Problem(family="look", level=1, question="", answer="", terse=terse, full=full), strength)
