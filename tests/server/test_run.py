@@ -82,14 +82,14 @@ def test_what_runs_may_end_while_new_questions_are_refused(tmp_path):
 
 
 def test_after_the_drain_streams_end_with_an_error(tmp_path):
-    with server(tmp_path, drain=0.2, pause=2.0) as (process, client):
+    with server(tmp_path, drain=0.2, pause=1.0) as (process, client):
         said = end_of_stream_after(process, client, signal.SIGTERM)
         assert json.loads(said[-2])["error"]["code"] == "shutting_down" and said[-1] == "[DONE]"
         assert process.wait(60) == 0
 
 
 def test_a_second_signal_ends_at_once(tmp_path):
-    with server(tmp_path, drain=600.0, pause=5.0) as (process, client):
+    with server(tmp_path, drain=600.0, pause=1.5) as (process, client):
         with client.stream("POST", "/v1/chat/completions", json=ASK) as answer:
             lines = answer.iter_lines()
             said = [next(lines) for _ in range(4)]
