@@ -25,15 +25,21 @@ class Packed:
     """Causal attention within each sample of a packed row (an `Attend` of `firesteel.model.text`).
 
     `docs` (R, L) numbers the samples; padding is number 0 and sees only itself. In rows longer than the sliding window
-    the sliding layers see no farther than that.
+    the sliding layers see no farther than that. `after` (R, L) names for each token the sample that its own one goes on
+    from, 0 for none, and `positions` (R, L) its place in the sequence of both.
     """
 
-    def __init__(self, docs: Tensor, config: TextConfig) -> None:
+    def __init__(
+        self, docs: Tensor, config: TextConfig, after: Tensor | None = None, positions: Tensor | None = None
+    ) -> None:
         column = torch.arange(docs.size(1), device=docs.device)
-        self.positions = column[None]
+        self.positions = column[None] if positions is None else positions
         self.sliding = [kind == "sliding_attention" for kind in config.layer_types]
-        distance = column[:, None] - column[None, :]
-        self.mask = ((distance >= 0) & (docs[:, :, None] == docs[:, None, :]))[:, None]  # (R, 1, L, L)
+        seen = docs[:, :, None] == docs[:, None, :]
+        if after is not None:
+            seen |= after[:, :, None] == docs[:, None, :]
+        self.mask = (seen & (column[:, None] >= column[None, :]))[:, None]  # (R, 1, L, L)
+        distance = self.positions[:, None, :, None] - self.positions[:, None, None, :]
         long = docs.size(1) > config.sliding_window
         self.near = self.mask & (distance < config.sliding_window) if long else self.mask
 
@@ -49,6 +55,7 @@ class DeviceBatch:
     A picture that several samples show is there once, and `shown` says which one stands at each place of the rows.
     `glyphs` (squares, slots): the characters under each image token, in a reading stage. `count`: learnt tokens
     (there: characters). `share`: what this part's mean loss weighs in the mean of the whole update; 1 where alone.
+    `after` and `positions` as in `Packed`.
     """
 
     ids: Tensor
@@ -61,6 +68,8 @@ class DeviceBatch:
     glyphs: Tensor | None = None
     count: int = 0
     share: float = 1.0
+    after: Tensor | None = None
+    positions: Tensor | None = None
 
 
 def rows_of(batch: Batch, rank: int, ranks: int) -> Batch:
@@ -99,7 +108,8 @@ def device_batch(batch: Batch, device: torch.device, rank: int = 0, ranks: int =
     shown = [numbers[id(image)] for image in part.images]
     tensors = (ids.to(device), targets.to(device), learnt.to(device), docs.to(device), pixels, grid, shown, glyphs)
     share = 1.0 if part is batch else _weight(part) / max(1.0, _weight(batch))
-    return DeviceBatch(*tensors, count, share)
+    places = [None if array is None else torch.from_numpy(array).to(device) for array in (part.after, part.positions)]
+    return DeviceBatch(*tensors, count, share, *places)
 
 
 def _learnt(batch: Batch) -> np.ndarray:

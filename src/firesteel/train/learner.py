@@ -41,9 +41,9 @@ class Learner(nn.Module):
         self._trunk = torch.compile(self._trunk_eager)
         self._head_loss = torch.compile(self._head_loss_eager, dynamic=True)
 
-    def _trunk_eager(self, embedded: Tensor, docs: Tensor) -> Tensor:
-        """(R, L, D) embeddings, (R, L) sample numbers -> (R, L, D) normed hidden states."""
-        return self.model.model.language_model(embedded, Packed(docs, self.model.config.text))
+    def _trunk_eager(self, embedded: Tensor, docs: Tensor, after: Tensor | None, positions: Tensor | None) -> Tensor:
+        """(R, L, D) embeddings and what `Packed` takes -> (R, L, D) normed hidden states."""
+        return self.model.model.language_model(embedded, Packed(docs, self.model.config.text, after, positions))
 
     def _head_loss_eager(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """(N, D) hidden states and (N,) next tokens -> summed cross-entropy, fp32."""
@@ -70,7 +70,9 @@ class Learner(nn.Module):
                 features = torch.cat([pictures[number] for number in data.shown])
             embedded = embedded.masked_scatter((data.ids == self.model.config.image_token_id)[..., None], features)
         where = data.learnt.flatten().nonzero()[:, 0]
-        return self._trunk(embedded, data.docs).flatten(0, 1)[where], data.targets.flatten()[where]
+        return self._trunk(embedded, data.docs, data.after, data.positions).flatten(0, 1)[
+            where
+        ], data.targets.flatten()[where]
 
 
 def precision(name: str, device: torch.device) -> torch.dtype:

@@ -50,7 +50,8 @@ class Batch:
     """(R, L) arrays of one update and its pictures in reading order; in a reading stage L is 0.
 
     `glyphs` (squares, slots): what stands in each square of the pictures, in a reading stage. `image_rows` (images,)
-    says which row each picture belongs to.
+    says which row each picture belongs to. `after` and `positions` (R, L), where samples share a prompt: the number of
+    the sample that a token goes on from (0: none), and the token's place in its own sequence.
     """
 
     ids: np.ndarray
@@ -59,6 +60,8 @@ class Batch:
     images: Sequence[Image.Image]
     glyphs: np.ndarray | None = None
     image_rows: np.ndarray | None = None
+    after: np.ndarray | None = None
+    positions: np.ndarray | None = None
 
 
 def sample_strength(rng: random.Random) -> int:

@@ -3,6 +3,11 @@ import pytest
 import torch
 from PIL import Image
 
+from firesteel.format import patchify
+from firesteel.model import Config, Muse
+from firesteel.recipes.kindling import glimmer
+from firesteel.train.batches import device_batch
+from firesteel.train.learner import Learner
 from firesteel.train.rl.loss import Weighted, advantages, cispo, packed, token_logprobs
 from firesteel.train.rl.rollouts import Spoken
 
@@ -24,29 +29,67 @@ def test_a_batch_without_variance_teaches_nothing():
 
 
 def test_every_sampled_token_is_learnt_once_with_its_own_advantage_and_no_token_of_a_prompt():
-    turns = [Weighted(turn(5, n), float(n)) for n in (3, 9, 4, 12, 7)]
-    seen = []
+    turns = [Weighted(turn(5, n), float(n)) for n in (3, 9, 4, 12, 7)] + [Weighted(turn(6, 2), 2.0)]
+    seen, prefixes = [], 0
     for rows in packed(turns, rows=2, length=20, pad=7):
-        assert rows.batch.ids.shape == (2, 20)
+        batch = rows.batch
+        assert batch.ids.shape == (2, 20)
         for row in range(2):
-            docs, mask = rows.batch.docs[row], rows.batch.mask[row].astype(bool)
+            docs, mask = batch.docs[row], batch.mask[row].astype(bool)
             for number in set(docs[docs > 0]):
-                own = (docs == number) & mask
+                whole = docs == number
+                own = whole & mask
+                (shared,) = set(batch.after[row, whole].tolist())
+                if not own.any():  # a prompt but for its last token
+                    prefixes += 1
+                    assert shared == 0 and batch.ids[row, whole].tolist() == list(range(int(whole.sum())))
+                    assert batch.positions[row, whole].tolist() == list(range(int(whole.sum())))
+                    continue
                 value = set(rows.advantage[row, own].tolist())
                 assert len(value) == 1 and own.sum() == value.copy().pop()
-                assert rows.batch.ids[row, own].tolist() == list(range(100, 100 + int(own.sum())))
+                before = int((docs == shared).sum())
+                assert batch.ids[row, whole].tolist() == [before, *range(100, 100 + int(own.sum()))]
+                assert batch.positions[row, whole].tolist() == list(range(before, before + int(whole.sum())))
                 assert rows.sampled[row, own] == pytest.approx([-0.1 * n for n in range(own.sum())])
-                assert ((docs == number) & ~mask).sum() == 5
                 seen.append(value.pop())
-            assert not mask[docs == 0].any() and (rows.batch.ids[row, docs == 0] == 7).all()
-    assert sorted(seen) == [3, 4, 7, 9, 12]
+            assert not mask[docs == 0].any() and (batch.ids[row, docs == 0] == 7).all()
+    assert sorted(seen) == [2, 3, 4, 7, 9, 12]
+    assert prefixes == 5
+
+
+def test_samples_that_share_a_prompt_get_the_probabilities_that_they_have_alone():
+    shape = glimmer(vocab=512, width=64, layers=4, heads=1, ffn=64, vision_width=64, vision_layers=1)
+    shape["text_config"]["sliding_window"] = 16
+    model = Muse(Config.from_dict(shape))
+    model.init_weights(0)
+    learner = Learner(model, torch.float32)
+    picture = Image.radial_gradient("L").convert("RGB").resize((56, 56))
+    prompt = [3, *[shape["image_token_id"]] * 4, 8, 9, 4, 6]
+    turns = [Weighted(Spoken(prompt, [picture], list(range(50, 50 + n)), [0.0] * n), 0.0) for n in (5, 12, 8)]
+
+    def logprobs(some, length):
+        (rows,) = packed(some, rows=1, length=length, pad=0)
+        hidden, targets = learner.hidden(device_batch(rows.batch, torch.device("cpu")))
+        return token_logprobs(model.logits(hidden), targets)[0]
+
+    together = logprobs(turns, 64)
+    alone = torch.cat([logprobs([one], 40) for one in sorted(turns, key=lambda one: -len(one.turn.ids))])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    logits = model(torch.tensor([[*prompt, *turns[0].turn.ids]]), **pixels(picture))[0].log_softmax(-1)
+    whole = logits[len(prompt) - 1 : -1].gather(-1, torch.tensor(turns[0].turn.ids)[:, None])[:, 0]
+    torch.testing.assert_close(together[-5:], whole, atol=1e-4, rtol=1e-4)
+
+
+def pixels(picture):
+    patches, grid = patchify(picture)
+    return {"pixel_values": torch.from_numpy(patches), "image_grid_thw": torch.tensor([grid])}
 
 
 def test_pictures_stand_in_the_order_of_their_prompts():
     pictures = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in range(3)]
     turns = [Weighted(turn(4, 6 - n, [picture]), n) for n, picture in enumerate(pictures)]
     (rows,) = packed(turns, rows=1, length=40, pad=7)
-    order = [int(rows.advantage[0][rows.batch.docs[0] == number].max()) for number in (1, 2, 3)]
+    order = [int(rows.advantage[0][rows.batch.docs[0] == number].max()) for number in (2, 4, 6)]
     assert [image.getpixel((0, 0))[0] for image in rows.batch.images] == order
 
 

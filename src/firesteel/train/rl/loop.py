@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -147,9 +148,10 @@ class Reinforcer:
             self.curriculum.note(episode.key, sum(one.right for one in group) / len(group))
         row: dict[str, Any] = {"stage": self.phase_index, "step": self.step + 1, "kind": "update"}
         row |= dashboard.of_groups(episodes, groups, rewards)
-        row["flops"] = self._flops(groups, weighted)
+        row["flops"] = self._flops(groups)
         if weighted:
-            row |= self._learn(weighted, phase)
+            learnt, flops = self._learn(weighted, phase)
+            row |= learnt | {"flops": row["flops"] + flops}
             await backend.refresh()
         self.step += 1
         row |= {"sampling_s": round(sampled - began, 2), "learning_s": round(time.perf_counter() - sampled, 2)}
@@ -186,37 +188,41 @@ class Reinforcer:
         seed = rng.randrange(2**31)
         return await sample(backend, episodes, run.samples, max_tokens=run.max_tokens, length=run.length, seed=seed)
 
-    def _learn(self, weighted: Sequence[Weighted], phase: Phase) -> dict[str, float]:
-        """One update; returns what it was like."""
+    def _learn(self, weighted: Sequence[Weighted], phase: Phase) -> tuple[dict[str, float], float]:
+        """One update; returns what it was like, and its floating-point operations (6 a parameter and token)."""
         run, optim = self.run, self.run.optim
         tokens = sum(len(item.turn.ids) for item in weighted)
-        entropy = ratio = loss = 0.0
+        entropy = ratio = loss = flops = 0.0
         for rows in packed(weighted, run.rows, run.length, self.tokenizer.id("<|finetune_right_pad|>")):
-            part, told = self._loss(rows)
+            part, (entropy_here, ratio_here) = self._loss(rows)
             (part / tokens).backward()
             loss += part.item() / tokens
-            entropy, ratio = entropy + told[0] / tokens, max(ratio, told[1])
+            flops += 6.0 * self._parameters * np.count_nonzero(rows.batch.docs)
+            entropy, ratio = entropy + entropy_here / tokens, max(ratio, ratio_here)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip)
         factor = trapezoid(self.step, phase.steps, optim.warmup, 0.0)
         for group in self.optimiser.param_groups:
             group["lr"] = optim.lr * factor
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        return {
+        told = {
             "loss": round(loss, 5),
             "grad_norm": round(norm.item(), 4),
             "entropy": round(entropy, 4),
             "max_ratio": round(ratio, 3),
             "learnt": tokens,
         }
+        return told, flops
 
-    def _flops(self, groups: Sequence[Sequence[Rollout]], weighted: Sequence[Weighted]) -> float:
-        """Of an update: 2 a parameter and token that is read or said, 6 where it is learnt from (no attention)."""
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+    @property
+    def _parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def _flops(self, groups: Sequence[Sequence[Rollout]]) -> float:
+        """Of sampling: 2 a parameter and token that is read or said (no attention)."""
         sampled = sum(len(group[0].turns[0].prompt) for group in groups if group[0].turns)
         sampled += sum(one.tokens for group in groups for one in group)
-        learnt = sum(len(item.turn.prompt) + len(item.turn.ids) for item in weighted)
-        return float(parameters * (2 * sampled + 6 * learnt))
+        return 2.0 * self._parameters * sampled
 
     def _loss(self, rows: Rows) -> tuple[Tensor, tuple[float, float]]:
         """Summed loss of a pass; summed entropy of the policy at its tokens, and the largest ratio to the sampler."""

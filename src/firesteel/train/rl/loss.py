@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from firesteel.train.rl.rollouts import Spoken
@@ -25,6 +26,9 @@ class Weighted:
 
     turn: Spoken
     advantage: float
+
+
+_Block = list[Weighted]  # turns that share one copy of their prompt
 
 
 @dataclass(frozen=True)
@@ -47,46 +51,72 @@ def advantages(rewards: Sequence[Sequence[float]]) -> list[list[float] | None]:
 
 
 def packed(turns: Sequence[Weighted], rows: int, length: int, pad: int) -> Iterator[Rows]:
-    """Packs turns, longest first into the fullest row that has room (best fit), `rows` rows at a time.
+    """Packs turns into rows, longest first into the fullest row that has room (best fit), `rows` rows at a time.
 
-    Turns that go on from one prompt stay near each other, so that a pass reads few pictures. The last pass is filled up
-    with empty rows: one shape for all passes means one compilation.
+    Turns of one prompt share a copy of it wherever they lie in one row (prefix grouping, arXiv 2506.05433): a sample is
+    the prompt's last token, from which its first is predicted, and what was said; it sees itself and the rest of the
+    prompt. The last pass is filled up with empty rows: one shape for all passes means one compilation.
     """
-    bins: list[list[Weighted]] = []
+    bins: list[list[_Block]] = []
     used: list[int] = []
-    for item in sorted(turns, key=lambda item: (len(item.turn.prompt), item.turn.prompt, _size(item)), reverse=True):
-        assert _size(item) <= length
-        fits = [index for index, size in enumerate(used) if size + _size(item) <= length]
-        if not fits:
-            bins.append([])
-            used.append(0)
-        best = max(fits, key=lambda index: used[index]) if fits else len(bins) - 1
-        bins[best].append(item)
-        used[best] += _size(item)
+    for group in _groups(turns):
+        rest = sorted(group, key=lambda item: len(item.turn.ids), reverse=True)
+        prefix = len(rest[0].turn.prompt) - 1
+        while rest:
+            need = prefix + 1 + len(rest[0].turn.ids)
+            assert need <= length
+            fits = [index for index, size in enumerate(used) if size + need <= length]
+            if not fits:
+                bins.append([])
+                used.append(0)
+            best = max(fits, key=lambda index: used[index]) if fits else len(bins) - 1
+            used[best] += prefix
+            block: _Block = []
+            left: _Block = []
+            for item in rest:
+                size = 1 + len(item.turn.ids)
+                fit = used[best] + size <= length
+                (block if fit else left).append(item)
+                used[best] += size if fit else 0
+            bins[best].append(block)
+            rest = left
     for first in range(0, len(bins), rows):
         chosen = bins[first : first + rows]
         yield _rows(chosen + [[] for _ in range(rows - len(chosen))], length, pad)
 
 
-def _size(item: Weighted) -> int:
-    return len(item.turn.prompt) + len(item.turn.ids)
+def _groups(turns: Sequence[Weighted]) -> list[_Block]:
+    """Turns by what they go on from, the longest prompts first."""
+    found: dict[tuple, _Block] = {}
+    for item in turns:
+        found.setdefault((*item.turn.prompt, *map(id, item.turn.images)), []).append(item)
+    return sorted(found.values(), key=lambda group: len(group[0].turn.prompt), reverse=True)
 
 
-def _rows(rows: Sequence[Sequence[Weighted]], length: int, pad: int) -> Rows:
+def _rows(rows: Sequence[Sequence[_Block]], length: int, pad: int) -> Rows:
     shape = (len(rows), length)
     ids, mask = np.full(shape, pad, np.int64), np.zeros(shape, np.uint8)
-    docs, images = np.zeros(shape, np.uint8), []
+    docs, after, positions = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
     advantage, sampled = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    for row, items in enumerate(rows):
-        at = 0
-        for number, item in enumerate(items, 1):
-            start, end = at + len(item.turn.prompt), at + _size(item)
-            ids[row, at:start], ids[row, start:end] = item.turn.prompt, item.turn.ids
-            docs[row, at:end], mask[row, start:end] = number, 1
-            advantage[row, start:end], sampled[row, start:end] = item.advantage, item.turn.logprobs
-            images += item.turn.images
-            at = end
-    return Rows(Batch(ids, mask, docs, images), advantage, sampled)
+    images: list[Image.Image] = []
+    for row, blocks in enumerate(rows):
+        at = number = 0
+        for block in blocks:
+            *prefix, last = block[0].turn.prompt
+            number += 1
+            shared, end = number, at + len(prefix)
+            ids[row, at:end], docs[row, at:end], positions[row, at:end] = prefix, shared, range(len(prefix))
+            at, images = end, images + block[0].turn.images
+            for item in block:
+                number += 1
+                end = at + 1 + len(item.turn.ids)
+                said = slice(at + 1, end)
+                ids[row, at], ids[row, said], mask[row, said] = last, item.turn.ids, 1
+                docs[row, at:end], after[row, at:end] = number, shared
+                positions[row, at:end] = range(len(prefix), len(prefix) + end - at)
+                advantage[row, said], sampled[row, said] = item.advantage, item.turn.logprobs
+                at = end
+    return Rows(Batch(ids, mask, docs, images, after=after, positions=positions), advantage, sampled)
 
 
 def cispo(logprobs: Tensor, sampled: Tensor, advantage: Tensor, cap: float) -> Tensor:
