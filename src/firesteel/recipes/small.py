@@ -38,7 +38,10 @@ def small() -> Run:
 def small_rl() -> RLRun:
     return RLRun(
         name="small-rl",
-        phases=(Phase(name="accuracy", steps=30), Phase(name="compress", steps=30, penalty=2.0)),
+        phases=(
+            Phase(name="accuracy", steps=30),
+            Phase(name="compress", steps=40, mastered=True, penalty=1.5),
+        ),
         families=_LEARNT,
         prompts=16,
         samples=12,

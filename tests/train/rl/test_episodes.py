@@ -26,6 +26,12 @@ def test_what_is_half_mastered_is_drawn_most():
     assert drawn["letters"] > 5 * drawn["chain_sum"] > 0 and drawn["letters"] > 5 * drawn["logic"] > 0
 
 
+def test_to_compress_what_is_mastered_is_drawn_most():
+    curriculum, rng = Curriculum({"chain_sum/1": 1.0, "letters/1": 0.5, "logic/1": 0.0}), random.Random(0)
+    drawn = Counter(curriculum.draw(rng, ["chain_sum", "letters", "logic"], [1], mastered=True)[0] for _ in range(500))
+    assert drawn["chain_sum"] > 2 * drawn["letters"] > 8 * drawn["logic"]
+
+
 def test_the_pass_rate_follows_what_is_noted():
     curriculum = Curriculum()
     for _ in range(30):

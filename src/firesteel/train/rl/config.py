@@ -20,6 +20,7 @@ class Phase:
     """`steps` updates on problems of `levels`, asked with one of `strengths`, named as `format.STRENGTHS` names them.
 
     Where thinking is free, low strengths would learn to think like high ones: such a phase should ask for high ones.
+    `mastered` draws most what is mostly right, where answers differ in length alone; else what is right half the time.
     `penalty` scales the price of thinking (`reward.PENALTY`; 0: thinking is free). `refine` is the share of prompts
     that show other answers, as a round of refinement does, or ask for the best of them. `calls` is the share of prompts
     that need a tool.
@@ -29,6 +30,7 @@ class Phase:
     steps: int
     levels: tuple[int, ...] = (1,)
     strengths: tuple[str, ...] = ("low", "medium", "high", "xhigh")
+    mastered: bool = False
     penalty: float = 0.0
     refine: float = 0.0
     calls: float = 0.0

@@ -1,7 +1,8 @@
 """What the policy is asked: an episode is a question, the tools that are there, and a judge of the finished trace.
 
 - Problems of the task families, drawn where they teach most: a pair of family and level is drawn by p(1 - p) of its
-  running pass rate p, which vanishes where all samples are right or all are wrong (zero-variance groups teach nothing).
+  running pass rate p, which vanishes where all samples are right or all are wrong (zero-variance groups teach nothing);
+  to compress, by p squared: among right answers the price of thinking decides.
 - Calls: the conversations of `firesteel.train.calls`, with the tool really called and its result really read.
 - Operators: a question together with answers that the policy gave to it, to be refined or to be chosen from; built by
   the functions that Contemplating uses (PDR, arXiv 2510.01123, and AggLM, arXiv 2509.06870, train theirs so too).
@@ -44,12 +45,14 @@ class Curriculum:
 
     rates: dict[str, float] = field(default_factory=dict)
 
-    def draw(self, rng: random.Random, families: Sequence[str], levels: Sequence[int]) -> tuple[str, int]:
+    def draw(
+        self, rng: random.Random, families: Sequence[str], levels: Sequence[int], mastered: bool = False
+    ) -> tuple[str, int]:
         pairs = [(name, level) for name in families for level in levels if level <= get(name).levels]
         weights = []
         for name, level in pairs:
             rate = self.rates.get(f"{name}/{level}", 0.5)
-            weights.append(rate * (1 - rate) + _FLOOR)
+            weights.append((rate**2 if mastered else rate * (1 - rate)) + _FLOOR)
         return rng.choices(pairs, weights)[0]
 
     def note(self, key: str, pass_rate: float) -> None:
@@ -76,9 +79,10 @@ def draw_problem(
     families: Sequence[str],
     levels: Sequence[int],
     strengths: Sequence[str],
+    mastered: bool = False,
 ) -> Episode:
     """A problem that no evaluation asks: its seed lies below `HELD_OUT`."""
-    name, level = curriculum.draw(rng, families, levels)
+    name, level = curriculum.draw(rng, families, levels, mastered)
     return of_problem(make(name, rng.randrange(HELD_OUT), level), STRENGTHS[rng.choice(strengths)])
 
 

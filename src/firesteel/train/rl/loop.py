@@ -163,10 +163,9 @@ class Reinforcer:
         """Plain prompts first; those on which the samples disagree become prompts of the operators."""
         run = self.run
         operators = round(run.prompts * phase.refine)
+        drawn = (self.curriculum, self.families, phase.levels, phase.strengths, phase.mastered)
         episodes = [
-            draw_call(rng)
-            if rng.random() < phase.calls
-            else draw_problem(rng, self.curriculum, self.families, phase.levels, phase.strengths)
+            draw_call(rng) if rng.random() < phase.calls else draw_problem(rng, *drawn)
             for _ in range(run.prompts - operators)
         ]
         groups = await self._ask(backend, episodes, rng)

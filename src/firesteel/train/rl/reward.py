@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from firesteel.format import STRENGTHS
 
-# What thinking costs at each named strength: nothing where most of it is asked for.
-PENALTY: dict[str, float] = {"minimal": 0.5, "low": 0.5, "medium": 0.25, "high": 0.1, "xhigh": 0.0}
+# What thinking costs at each named strength: the less, the more of it is asked for.
+PENALTY: dict[str, float] = {"minimal": 0.5, "low": 0.5, "medium": 0.4, "high": 0.3, "xhigh": 0.2}
 
 
 def weight(strength: int) -> float:
