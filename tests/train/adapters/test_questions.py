@@ -6,6 +6,7 @@ import pytest
 
 from firesteel.tasks.base import HELD_OUT
 from firesteel.train.adapters.questions import costs, draw
+from firesteel.train.rl.reward import PENALTY
 
 
 def test_a_seed_draws_the_same_questions() -> None:
@@ -32,7 +33,8 @@ def test_longer_thoughts_cost_more_and_failing_groups_nothing() -> None:
     cheap, dear, dearest = costs([1.0, 1.0, 1.0], lengths, "low")
     assert 0 > cheap > dear > dearest == -0.5
     assert costs([1.0, 0.0, 0.0], lengths, "low")[2] == pytest.approx(-0.5 / 3)
-    assert costs([0.0, 0.0, 0.0], lengths, "low") == [0.0] * 3 == costs([1.0, 1.0, 1.0], lengths, "xhigh")
+    assert costs([0.0, 0.0, 0.0], lengths, "low") == [0.0] * 3
+    assert costs([1.0, 1.0, 1.0], lengths, "xhigh")[2] == -PENALTY["xhigh"] > -0.5
     assert costs([1.0, 1.0, 1.0], lengths, "low", scale=0.0) == [0.0] * 3
 
 

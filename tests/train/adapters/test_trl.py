@@ -10,6 +10,7 @@ import transformers
 from firesteel.format import Message, Part, Tokenizer, render
 from firesteel.tasks import make
 from firesteel.train.adapters.trl import dataset, reward_funcs, row_strength
+from firesteel.train.rl.reward import PENALTY
 
 pytest.importorskip("datasets", reason="TRL and datasets are not installed: pip install 'firesteel[trl]'")
 
@@ -79,7 +80,8 @@ def test_muse_answers_are_rewarded_and_thoughts_priced(muse: Any) -> None:
     assert correct(completion_ids=said, **group) == [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
     paid = cost(completion_ids=said, **group)
     assert paid[0] == paid[3] == paid[4] == 0.0 > paid[1] > paid[2] == pytest.approx(-0.5 * 0.5)
-    assert cost(completion_ids=said, **columns([dict(row, strength="xhigh")] * len(said))) == [0.0] * len(said)
+    more = cost(completion_ids=said, **columns([dict(row, strength="xhigh")] * len(said)))
+    assert more == pytest.approx([price * PENALTY["xhigh"] / PENALTY["low"] for price in paid])
 
 
 def test_groups_pay_by_their_own_pass_rate(muse: Any) -> None:
@@ -89,7 +91,7 @@ def test_groups_pay_by_their_own_pass_rate(muse: Any) -> None:
     wrong = " to=self<|message|>so it is<|eom|><|start|>assistant to=user<|message|>no<|eot|>"
     _, cost = reward_funcs(muse)
     paid = cost(completion_ids=ids(muse, right, wrong, right, wrong), **columns([one, two, one, two]))
-    assert paid == [-0.25, 0.0, -0.25, 0.0]
+    assert paid == pytest.approx([-PENALTY["medium"], 0.0, -PENALTY["medium"], 0.0])
 
 
 def test_other_models_thoughts_are_read_too() -> None:
