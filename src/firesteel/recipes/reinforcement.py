@@ -16,9 +16,9 @@ def kindling_rl() -> RLRun:
         name="kindling-rl",
         phases=(
             Phase(name="accuracy", steps=20, levels=(1, 2), strengths=_HIGH, calls=0.1),
-            Phase(name="compress", steps=150, levels=(1, 2), calls=0.1, mastered=True, penalty=1.0),
-            Phase(name="extend", steps=20, levels=(2,), strengths=_HIGH, calls=0.1, penalty=0.5),
-            Phase(name="operators", steps=40, levels=(1, 2), calls=0.1, penalty=0.5, refine=0.5),
+            Phase(name="compress", steps=150, levels=(1, 2), calls=0.1, mastered=True, penalty=0.5),
+            Phase(name="extend", steps=20, levels=(2,), strengths=_HIGH, calls=0.1, penalty=0.25),
+            Phase(name="operators", steps=40, levels=(1, 2), calls=0.1, penalty=0.25, refine=0.5),
         ),
         held_out=HELD_OUT,
         prompts=12,

@@ -40,7 +40,7 @@ def small_rl() -> RLRun:
         name="small-rl",
         phases=(
             Phase(name="accuracy", steps=30),
-            Phase(name="compress", steps=40, mastered=True, penalty=1.5),
+            Phase(name="compress", steps=40, mastered=True, penalty=0.5),
         ),
         families=_LEARNT,
         prompts=16,

@@ -8,7 +8,7 @@ from firesteel.model import Config, Muse
 from firesteel.recipes.kindling import glimmer
 from firesteel.train.batches import device_batch
 from firesteel.train.learner import Learner
-from firesteel.train.rl.loss import Weighted, advantages, cispo, packed, token_logprobs
+from firesteel.train.rl.loss import Weighted, advantages, cispo, decoupled, packed, token_logprobs
 from firesteel.train.rl.rollouts import Spoken
 
 
@@ -26,6 +26,16 @@ def test_groups_without_variance_are_left_out_and_the_others_have_unit_deviation
 
 def test_a_batch_without_variance_teaches_nothing():
     assert advantages([[1, 1], [0, 0]]) == [None, None]
+
+
+def test_what_thinking_costs_does_not_drown_in_right_and_wrong():
+    rewards = [[1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 0.0, 1.0]]
+    costs = [[-0.1, -0.3, -0.1, -0.3], [0.0] * 4, [-0.2, -0.1, -0.1, -0.2]]
+    solved, half, mostly = decoupled(rewards, costs, 0.5)
+    assert half == pytest.approx(advantages(rewards)[1])
+    assert solved[0] == solved[2] == pytest.approx(-solved[1]) and solved[0] > 0.4  # as if all were about length
+    assert mostly[1] > mostly[0] == mostly[3] > mostly[2]  # right and short, right, wrong
+    assert decoupled(rewards, costs, 0.0)[0] is None
 
 
 def test_every_sampled_token_is_learnt_once_with_its_own_advantage_and_no_token_of_a_prompt():

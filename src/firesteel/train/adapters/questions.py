@@ -14,7 +14,7 @@ from itertools import count
 
 from firesteel.tasks import FAMILIES, get, make
 from firesteel.tasks.base import HELD_OUT, Problem
-from firesteel.train.rl.reward import PENALTY, penalised
+from firesteel.train.rl.reward import PENALTY, thinking_costs
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,8 @@ def draw(
 
 
 def costs(rewards: Sequence[float], lengths: Sequence[int], strength: str, scale: float = 1.0) -> list[float]:
-    """What thinking costs each sample of one group (0 or less): the penalised rewards without the rewards."""
-    paid = penalised(rewards, lengths, scale * PENALTY[strength])
-    return [less - reward for less, reward in zip(paid, rewards, strict=True)]
+    """What thinking costs each sample of one group (0 or less)."""
+    return thinking_costs(rewards, lengths, scale * PENALTY[strength])
 
 
 @lru_cache(maxsize=1024)  # a group asks for one problem many times; pictures are small

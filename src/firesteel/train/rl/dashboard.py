@@ -12,13 +12,11 @@ from firesteel.train.rl.episodes import Episode
 from firesteel.train.rl.rollouts import Rollout
 
 
-def of_groups(
-    episodes: Sequence[Episode], groups: Sequence[Sequence[Rollout]], rewards: Sequence[Sequence[float]]
-) -> dict[str, Any]:
+def of_groups(episodes: Sequence[Episode], groups: Sequence[Sequence[Rollout]]) -> dict[str, Any]:
     """Shares (0..1) and mean lengths (tokens) over an update's samples.
 
-    `zero_variance`: groups without signal. `violations`: pairs of neighbouring strengths of which the lower one thinks
-    longer, among those that this update drew.
+    `zero_variance`: groups in which all are right, or all wrong. `violations`: pairs of neighbouring strengths of which
+    the lower one thinks longer, among those that this update drew.
     """
     every = [one for group in groups for one in group]
     by_strength: dict[int, list[int]] = defaultdict(list)
@@ -28,8 +26,7 @@ def of_groups(
     levels = list(thinking.values())
     return {
         "pass_rate": _mean([one.right for one in every]),
-        "reward": _mean([reward for group in rewards for reward in group]),
-        "zero_variance": _mean([max(group) - min(group) < 1e-6 for group in rewards]),
+        "zero_variance": _mean([len({one.right for one in group}) == 1 for group in groups]),
         "right_thinking": _mean([one.thinking for one in every if one.right]),
         "wrong_thinking": _mean([one.thinking for one in every if not one.right]),
         "truncated": _mean([one.truncated for one in every]),

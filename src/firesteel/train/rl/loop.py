@@ -32,8 +32,8 @@ from firesteel.train.rl import dashboard
 from firesteel.train.rl.checkpoint import claim, read_place, restore, store
 from firesteel.train.rl.config import Phase, RLRun
 from firesteel.train.rl.episodes import Curriculum, Episode, draw_call, draw_operator, draw_problem
-from firesteel.train.rl.loss import Rows, Weighted, advantages, cispo, packed, token_logprobs
-from firesteel.train.rl.reward import penalised, weight
+from firesteel.train.rl.loss import Rows, Weighted, cispo, decoupled, packed, token_logprobs
+from firesteel.train.rl.reward import thinking_costs, weight
 from firesteel.train.rl.rollouts import Rollout, prompt_tokens, sample
 from firesteel.train.tokenizer import write_companions
 
@@ -131,23 +131,20 @@ class Reinforcer:
         rng = random.Random(f"{run.seed}/{phase.name}/{self.step}")
         episodes, groups = await self._sampled(backend, phase, rng)
         sampled = time.perf_counter()
-        rewards = [
-            penalised(
-                [float(one.right) for one in group],
-                [one.thinking for one in group],
-                phase.penalty * self.relief * weight(episode.strength),
-            )
-            for episode, group in zip(episodes, groups, strict=True)
+        right = [[float(one.right) for one in group] for group in groups]
+        costs = [
+            thinking_costs(verdicts, [one.thinking for one in group], weight(episode.strength))
+            for verdicts, group, episode in zip(right, groups, episodes, strict=True)
         ]
         weighted = []
-        for group, worth in zip(groups, advantages(rewards), strict=True):
+        for group, worth in zip(groups, decoupled(right, costs, phase.penalty * self.relief), strict=True):
             if worth is not None:
                 pairs = zip(group, worth, strict=True)
                 weighted += [Weighted(turn, value) for one, value in pairs for turn in one.turns]
         for episode, group in zip(episodes, groups, strict=True):
             self.curriculum.note(episode.key, sum(one.right for one in group) / len(group))
         row: dict[str, Any] = {"stage": self.phase_index, "step": self.step + 1, "kind": "update"}
-        row |= dashboard.of_groups(episodes, groups, rewards)
+        row |= dashboard.of_groups(episodes, groups)
         row["flops"] = self._flops(groups)
         if weighted:
             learnt, flops = self._learn(weighted, phase)
@@ -163,9 +160,9 @@ class Reinforcer:
         """Plain prompts first; those on which the samples disagree become prompts of the operators."""
         run = self.run
         operators = round(run.prompts * phase.refine)
-        drawn = (self.curriculum, self.families, phase.levels, phase.strengths, phase.mastered)
+        problems = (self.curriculum, self.families, phase.levels, phase.strengths, phase.mastered)
         episodes = [
-            draw_call(rng) if rng.random() < phase.calls else draw_problem(rng, *drawn)
+            draw_call(rng) if rng.random() < phase.calls else draw_problem(rng, *problems)
             for _ in range(run.prompts - operators)
         ]
         groups = await self._ask(backend, episodes, rng)

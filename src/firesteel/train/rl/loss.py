@@ -50,6 +50,23 @@ def advantages(rewards: Sequence[Sequence[float]]) -> list[list[float] | None]:
     return [(group / deviation).tolist() if np.abs(group).max() > 1e-6 else None for group in centred]
 
 
+def decoupled(
+    rewards: Sequence[Sequence[float]], costs: Sequence[Sequence[float]], share: float
+) -> list[list[float] | None]:
+    """Advantages of the rewards plus `share` times those of the (negative) costs, each by its own deviation.
+
+    Of one sum the deviation would be that of right and wrong, and what thinking costs would drown in it
+    (GDPO, arXiv 2601.05242).
+    """
+    found: list[list[float] | None] = []
+    for right, cheap in zip(advantages(rewards), advantages(costs) if share else [None] * len(costs), strict=True):
+        if right and cheap:
+            found.append([one + share * other for one, other in zip(right, cheap, strict=True)])
+        else:
+            found.append([share * other for other in cheap] if cheap else right)
+    return found
+
+
 def packed(turns: Sequence[Weighted], rows: int, length: int, pad: int) -> Iterator[Rows]:
     """Packs turns into rows, longest first into the fullest row that has room (best fit), `rows` rows at a time.
 

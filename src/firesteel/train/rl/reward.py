@@ -1,6 +1,6 @@
 """What a sample is worth: a checker's verdict, and a price on thinking that only mastered problems pay.
 
-The penalty is that of prime-rl (2026): in a group of samples of a prompt, `R' = R - w * pass rate * length / longest`.
+The price is that of prime-rl (2026): in a group of samples of a prompt, `w * pass rate * length / longest`.
 A group that fails pays nothing, so thinking longer stays free where it is still needed; ungated penalties were seen to
 let accuracy collapse (GRPO-lambda, arXiv 2505.18086). Only thinking tokens count, never the answer's.
 """
@@ -21,11 +21,8 @@ def weight(strength: int) -> float:
     return PENALTY[named[-1]]
 
 
-def penalised(rewards: Sequence[float], lengths: Sequence[int], weight: float) -> list[float]:
-    """The rewards (0..1) of one group of samples less what their thinking (lengths, tokens) costs."""
+def thinking_costs(rewards: Sequence[float], lengths: Sequence[int], weight: float) -> list[float]:
+    """What thinking (lengths, tokens) costs each sample of one group, 0 or less; `rewards` are 0..1."""
     assert len(rewards) == len(lengths) > 0
-    longest = max(lengths)
-    if longest == 0:
-        return list(rewards)
-    pass_rate = sum(rewards) / len(rewards)
-    return [reward - weight * pass_rate * length / longest for reward, length in zip(rewards, lengths, strict=True)]
+    price = weight * sum(rewards) / len(rewards) / max(1, *lengths)
+    return [-price * length for length in lengths]
