@@ -22,8 +22,8 @@ class Phase:
     Where thinking is free, low strengths would learn to think like high ones: such a phase should ask for high ones.
     `mastered` draws most what is mostly right, where answers differ in length alone; else what is right half the time.
     `penalty` is what the price of thinking (`reward.PENALTY`) weighs beside being right, each by its own deviation; 0:
-    thinking is free. `refine` is the share of prompts that show other answers, as a round of refinement does, or ask for
-    the best of them. `calls` is the share of prompts that need a tool.
+    thinking is free. `refine` is the share of prompts that show other answers, as a round of refinement does, or ask
+    for the best of them. `calls` is the share of prompts that need a tool.
     """
 
     name: str
