@@ -152,6 +152,14 @@ def kindling() -> Run:
                 mix=Mix(looks=0.4, calls=0.1, sheets=0.03, captions=0.03, levels=(0.65, 0.35), visual=0.6, spread=0.2),
                 optim=Optim(lr=3e-3, warmup=30, decay=0.6),
             ),
+            Stage(
+                name="look-on",
+                steps=450,
+                rows=5,
+                length=1280,
+                mix=Mix(looks=0.5, calls=0.1, sheets=0.03, captions=0.03, levels=(0.7, 0.3), visual=0.6, spread=0.1),
+                optim=Optim(lr=3e-3, warmup=20, decay=0.7),
+            ),
         ),
     )
 

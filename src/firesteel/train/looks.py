@@ -1,9 +1,9 @@
 """Conversations in which a picture is looked at closer: `zoom`, called by the harness that serves users.
 
-- Half of them look: the target is too small to read at once, the thought says where it is, and zoom shows a square
-  around that place, a little off as a mind's own guess would be. What comes back is what `agent.eyes` really makes.
-- The others keep the two apart: the same pictures with no tool at hand, and everyday pictures with a tool that is not
-  needed.
+- Half of them look: the target is too small to read at once, the thought says where it is, and zoom shows the window
+  that it lies in. What comes back is what `agent.eyes` really makes.
+- The others: the same pictures with no tool at hand, or asked where things are; everyday pictures with a tool that is
+  not needed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from firesteel.agent.eyes import Eyes
 from firesteel.format import Message, Part, ToolCall, Trace
 from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.base import HELD_OUT, Problem, thought
-from firesteel.tasks.tiny import REGION, Tiny
+from firesteel.tasks.tiny import SIDES, Tiny
 
-_LOOKS, _AT_ONCE = 0.55, 0.15  # shares; the rest needs no tool
+_LOOKS, _AT_ONCE, _PLACES = 0.5, 0.1, 0.2  # shares; the rest needs no tool
+_STEPS = dict(zip(SIDES.values(), (200, 100, 50), strict=True))  # half a window, in thousandths of a picture's side
 
 
 def conversation(rng: random.Random, strength: int, level: int = 1) -> tuple[list[Message], list[dict[str, Any]]]:
@@ -28,6 +29,8 @@ def conversation(rng: random.Random, strength: int, level: int = 1) -> tuple[lis
         return _looked(rng, Tiny().generate(rng, level), strength)
     if kind < _LOOKS + _AT_ONCE:
         return _answered(Tiny().generate(rng, level), strength), []
+    if kind < _LOOKS + _AT_ONCE + _PLACES:
+        return _described(Tiny().generate(rng, level)), []
     visual = [name for name, family in FAMILIES.items() if family.visual]
     messages = _answered(make(rng.choice(visual), rng.randrange(HELD_OUT), 1), strength)
     return messages, _schemas(rng, Eyes(Trace(messages[:1])))
@@ -42,12 +45,19 @@ def _answered(problem: Problem, strength: int) -> list[Message]:
     return [_question(problem), Message("assistant", problem.answer, thought(problem, strength))]
 
 
+def _described(problem: Problem) -> list[Message]:
+    """Where each label is: what a look begins with, for all of them."""
+    assert problem.image is not None
+    asked = Message("user", [Part(image=problem.image), Part(text="Where are the labels?")])
+    return [asked, Message("assistant", problem.caption)]
+
+
 def _looked(rng: random.Random, problem: Problem, strength: int) -> tuple[list[Message], list[dict[str, Any]]]:
     assert problem.image is not None
     trace = Trace([_question(problem)])
     eyes = Eyes(trace)
     place = problem.full.partition(". ")[0]  # "orange 80 370", as the family's own working has it
-    where = {"img": 0, "bbox_2d": _around(rng, place, problem.image.width)}
+    where = {"img": 0, "bbox_2d": _around(place, problem.image.width)}
     call = ToolCall("zoom", where, "call_0")
     trace.append(Message("assistant", "", _thought(strength, f"{place}.", f"{place}. Look there."), tool_calls=[call]))
     shown = asyncio.run(eyes.tools()[0](where))
@@ -64,14 +74,14 @@ def _looked(rng: random.Random, problem: Problem, strength: int) -> tuple[list[M
     return list(trace), _schemas(rng, eyes)
 
 
-def _around(rng: random.Random, place: str, side: int) -> list[int]:
-    """The square that zoom should show around a place "colour x y", in tens of thousandths, somewhat off its middle."""
-    wide = round(100 * REGION / side) * 10
-    starts = []
-    for middle in map(int, place.split()[-2:]):
-        start = middle - wide // 2 + 10 * rng.randint(-3, 3)
-        starts.append(min(max(0, start), 1000 - wide))
-    return [*starts, *(start + wide for start in starts)]
+def _around(place: str, side: int) -> list[int]:
+    """The window that zoom should show for a place "colour x y": windows overlap by half, the nearest one is taken.
+
+    A few windows can be told apart by a glance, while a square right around a place would take sums.
+    """
+    step = _STEPS[side]
+    starts = [min(max(0, round(middle / step) - 1), 1000 // step - 2) * step for middle in map(int, place.split()[-2:])]
+    return [*starts, *(start + 2 * step for start in starts)]
 
 
 def _schemas(rng: random.Random, eyes: Eyes) -> list[dict[str, Any]]:
