@@ -196,7 +196,7 @@ class Reinforcer:
             flops += 6.0 * self._parameters * np.count_nonzero(rows.batch.docs)
             entropy, ratio = entropy + entropy_here / tokens, max(ratio, ratio_here)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip)
-        factor = trapezoid(self.step, phase.steps, optim.warmup, 0.0)
+        factor = trapezoid(self.step, phase.steps, optim.warmup, optim.decay)
         for group in self.optimiser.param_groups:
             group["lr"] = optim.lr * factor
         self.optimiser.step()
