@@ -1,8 +1,14 @@
 """Complete runs as functions that return a `firesteel.train.config.Run` or a `firesteel.train.rl.config.RLRun`."""
 
-from firesteel.recipes.kindling import kindling, smoke
+from firesteel.recipes.kindling import kindling, kindling_next, smoke
 from firesteel.recipes.ladder import ladder, smoke_sparse
 from firesteel.recipes.reinforcement import kindling_rl, smoke_rl
 
-RECIPES = {"kindling": kindling, "smoke": smoke, "smoke-sparse": smoke_sparse, "ladder": ladder}
+RECIPES = {
+    "kindling": kindling,
+    "kindling-next": kindling_next,
+    "smoke": smoke,
+    "smoke-sparse": smoke_sparse,
+    "ladder": ladder,
+}
 RL_RECIPES = {"kindling": kindling_rl, "smoke": smoke_rl}

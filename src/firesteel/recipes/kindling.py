@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from firesteel.format.tokenizer import SPECIAL_OFFSETS, SPECIAL_TOKENS
@@ -135,33 +136,41 @@ def kindling() -> Run:
                 ),
                 optim=Optim(lr=3e-3, warmup=20, decay=0.8),
             ),
-            # Longer and shorter thoughts at every strength: reinforcement chooses among what is sampled.
-            Stage(
-                name="blend",
-                steps=300,
-                rows=12,
-                length=512,
-                mix=Mix(calls=0.15, sheets=0.03, captions=0.03, levels=(0.6, 0.4), visual=0.64, spread=0.35),
-                optim=Optim(lr=2e-3, warmup=20, decay=0.8),
-            ),
-            Stage(
-                name="look",
-                steps=600,
-                rows=5,
-                length=1280,
-                mix=Mix(looks=0.4, calls=0.1, sheets=0.03, captions=0.03, levels=(0.65, 0.35), visual=0.6, spread=0.2),
-                optim=Optim(lr=3e-3, warmup=30, decay=0.6),
-            ),
-            Stage(
-                name="look-on",
-                steps=450,
-                rows=5,
-                length=1280,
-                mix=Mix(looks=0.5, calls=0.1, sheets=0.03, captions=0.03, levels=(0.7, 0.3), visual=0.6, spread=0.1),
-                optim=Optim(lr=3e-3, warmup=20, decay=0.7),
-            ),
         ),
     )
+
+
+def kindling_next() -> Run:
+    """The packaged recipe and what was tried on top of it: what compression starts from, and looking closer."""
+    run = kindling()
+    further = (
+        # Longer and shorter thoughts at every strength: reinforcement chooses among what is sampled.
+        Stage(
+            name="blend",
+            steps=300,
+            rows=12,
+            length=512,
+            mix=Mix(calls=0.15, sheets=0.03, captions=0.03, levels=(0.6, 0.4), visual=0.64, spread=0.35),
+            optim=Optim(lr=2e-3, warmup=20, decay=0.8),
+        ),
+        Stage(
+            name="look",
+            steps=600,
+            rows=5,
+            length=1280,
+            mix=Mix(looks=0.4, calls=0.1, sheets=0.03, captions=0.03, levels=(0.65, 0.35), visual=0.6, spread=0.2),
+            optim=Optim(lr=3e-3, warmup=30, decay=0.6),
+        ),
+        Stage(
+            name="look-on",
+            steps=450,
+            rows=5,
+            length=1280,
+            mix=Mix(looks=0.5, calls=0.1, sheets=0.03, captions=0.03, levels=(0.7, 0.3), visual=0.6, spread=0.1),
+            optim=Optim(lr=3e-3, warmup=20, decay=0.7),
+        ),
+    )
+    return dataclasses.replace(run, stages=(*run.stages, *further))
 
 
 def smoke() -> Run:
