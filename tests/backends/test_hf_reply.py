@@ -106,6 +106,7 @@ def test_bare_json_is_a_call_where_the_template_asked_for_it(tokenizer, text, ca
         '{"name": "f"}',
         '{"name": "f", "parameters": 5}',
         '{"names": ["f"]}',
+        '{"name": {"first": "Ada"}, "parameters": {}}',
         '{"answer": 5, "name": "f", "parameters": {}}',
         f"{CALL} is how it is called",
         f"the call {CALL}",

@@ -200,8 +200,8 @@ class _Bare:
                 call, place = _DECODER.raw_decode(text, match.end(1))
             except (ValueError, RecursionError):
                 return ("", [ParseEvent("error", "A call is cut off.")]) if cut and '"name"' in text else (text, [])
-            arguments = call.get("parameters", call.get("arguments"))
-            if call.get("name") not in self._names or not isinstance(arguments, dict):
+            name, arguments = call.get("name"), call.get("parameters", call.get("arguments"))
+            if not isinstance(name, str) or name not in self._names or not isinstance(arguments, dict):
                 return text, []
-            calls.append(call_event(call["name"], arguments))
+            calls.append(call_event(name, arguments))
         return ("", calls) if calls and not text[place:].strip(" \n;,") else (text, [])
