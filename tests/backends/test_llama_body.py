@@ -64,6 +64,15 @@ def test_logprobs_of_forced_tokens_are_those_of_the_whole_forward_pass(backend, 
         assert [value for _, value in found.top] == pytest.approx(row.topk(2).values.tolist(), abs=1e-3)
 
 
+def test_a_piece_is_made_when_the_one_before_was_scored(backend, monkeypatch, ids):
+    """Each holds all the tokens before it: together they would be as many as the square of the text."""
+    told, longer, events = [], backend._longer, backend._events
+    monkeypatch.setattr(backend, "_longer", lambda *given: (told.append("made"), longer(*given))[1])
+    monkeypatch.setattr(backend, "_events", lambda *given: (told.append("asked"), events(*given))[1])
+    run(backend, Request(prompt=ids[:1], forced=ids[1:40], max_tokens=0, logprobs=0))
+    assert len(told) > 4 and told == ["made", "asked"] * (len(told) // 2)
+
+
 @pytest.mark.parametrize("messages", [SEEN, [Message("user", "the quick brown fox")]], ids=["picture", "text"])
 def test_an_answer_is_forced_behind_messages(backend, reference, messages):
     asked, tokenizer = render(messages, tokenizer=backend.tokenizer), backend.tokenizer

@@ -103,7 +103,6 @@ class GGUFBackend:
         ids = [*ids, *request.forced]
         if len(ids) >= self.context:
             raise ContextExceeded(len(ids), self.context - 1)
-        scored = self._scored(request, prompt) if request.logprobs is not None else []
         room = min(request.max_tokens, self.context - len(ids))
         body = llama_body.body(request, self.tokenizer, ids, room)
         if room:
@@ -116,20 +115,20 @@ class GGUFBackend:
         shared = min(request.n, self.slots)
         parts = [samples[:shared], *([sample] for sample in samples[shared:])]
         streams = [
-            self._part(request, scored, body | {"n": len(part), "seed": seed + part[0].index}, part) for part in parts
+            self._part(request, prompt, body | {"n": len(part), "seed": seed + part[0].index}, part) for part in parts
         ]
         async with aclosing(streams[0] if len(streams) == 1 else merged(streams)) as deltas:
             async for delta in deltas:
                 yield delta
 
     async def _part(
-        self, request: Request, scored: Sequence[dict[str, Any]], body: dict[str, Any], samples: Sequence[Sample]
+        self, request: Request, prompt: Any, body: dict[str, Any], samples: Sequence[Sample]
     ) -> AsyncGenerator[Delta, None]:
         """The deltas of some samples, each with an end."""
         try:
             async with (
                 self._slots.taken(len(samples)),
-                aclosing(self._generated(request, scored, body, samples)) as deltas,
+                aclosing(self._generated(request, prompt, body, samples)) as deltas,
             ):
                 async for delta in deltas:
                     yield delta
@@ -143,10 +142,10 @@ class GGUFBackend:
                 yield sample.end("error")
 
     async def _generated(
-        self, request: Request, scored: Sequence[dict[str, Any]], body: dict[str, Any], samples: Sequence[Sample]
+        self, request: Request, prompt: Any, body: dict[str, Any], samples: Sequence[Sample]
     ) -> AsyncGenerator[Delta, None]:
         """The deltas of samples that llama.cpp makes together."""
-        logprobs, cached = await self._score(scored)
+        logprobs, cached = await self._score(self._scored(request, prompt))
         if request.forced:
             for sample in samples:
                 yield sample.force(request.forced, logprobs)
@@ -164,7 +163,7 @@ class GGUFBackend:
                 if all(sample.finished for sample in samples):
                     return
 
-    async def _score(self, bodies: Sequence[dict[str, Any]]) -> tuple[list[TokenLogprob], int | None]:
+    async def _score(self, bodies: Iterator[dict[str, Any]]) -> tuple[list[TokenLogprob], int | None]:
         """The log-probabilities that these pieces get, and how much of the prompt was cached before the first.
 
         Raises ConnectionError where the server ends early.
@@ -188,14 +187,14 @@ class GGUFBackend:
             raise ConnectionError("the backend was closed")
         return self._server.events("/completion", body, fast)
 
-    def _scored(self, request: Request, prompt: Any) -> list[dict[str, Any]]:
-        """What is asked for the log-probabilities of the forced tokens, piece by piece."""
-        bodies: list[dict[str, Any]] = []
+    def _scored(self, request: Request, prompt: Any) -> Iterator[dict[str, Any]]:
+        """What is asked for the log-probabilities of the forced tokens, if they are: a piece at a time, as each holds
+        all that stands before it. Raises ValueError as `_longer` does.
+        """
         done = 0
         for piece, body in llama_body.forced(request, self._alone, self.tokenizer.eos_ids):
-            bodies.append(body | {"prompt": self._longer(prompt, request.forced[:done])})
+            yield body | {"prompt": self._longer(prompt, request.forced[:done])}
             done += len(piece)
-        return bodies
 
     def _longer(self, prompt: Any, ids: Sequence[int]) -> Any:
         """A prompt as llama.cpp takes it, with more tokens. Raises ValueError for what no text becomes."""

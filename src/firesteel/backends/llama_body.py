@@ -76,11 +76,12 @@ def body(request: Request, tokenizer: Tokenizer, prompt: Sequence[int], room: in
 def forced(
     request: Request, alone: Collection[int], ends: Collection[int]
 ) -> Iterator[tuple[list[int], dict[str, Any]]]:
-    """The forced tokens in pieces, each with how to ask for it and for log-probabilities.
+    """The forced tokens in pieces, each with how to ask for its log-probabilities; none where nobody wants those.
 
     `alone` are in no grammar; those of them that are `ends` end the generation.
     """
-    assert request.logprobs is not None
+    if request.logprobs is None:
+        return
     asked = _COMMON | {"temperature": 0, "samplers": ["temperature"], "n_probs": max(1, request.logprobs)}
     ids = list(request.forced)
     while ids:
