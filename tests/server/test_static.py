@@ -171,6 +171,16 @@ def test_the_app_learns_what_the_server_can():
     assert "python" in told["tools"] and get("/v1/app", keys=True).json()["keys"] is True
 
 
+def test_the_address_of_a_tool_is_told_to_holders_of_a_key_alone():
+    async def main():
+        async with serving(tools=("zoom", "mcp:server --token 5")) as client:
+            _, secret = await client.service.store.create_key(name="k")
+            shown = [{}, {"x-api-key": "fs-wrong"}, {"authorization": f"Bearer {secret}"}]
+            return [(await client.get("/v1/app", headers=headers)).json()["tools"] for headers in shown]
+
+    assert asyncio.run(main()) == [["zoom"], ["zoom"], ["zoom", "mcp:server --token 5"]]
+
+
 def test_without_python_there_is_no_sandbox_to_tell_of():
     async def main():
         async with serving(tools=("zoom",)) as client:

@@ -154,7 +154,7 @@ class Keys:
             await self._app(scope, receive, send)
             return
         service: Service = scope["app"].state.service
-        access, secret = service.access, _secret(Headers(scope=scope))
+        access, secret = service.access, secret_of(Headers(scope=scope))
         try:
             caller = await access.caller(secret)
         except ApiError as error:
@@ -180,7 +180,8 @@ class Keys:
             await app(scope, receive, telling)
 
 
-def _secret(headers: Headers) -> str | None:
+def secret_of(headers: Headers) -> str | None:
+    """The key that is shown, in either of the usual headers."""
     scheme, _, secret = headers.get("authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
 

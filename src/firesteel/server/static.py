@@ -24,7 +24,8 @@ from starlette.routing import BaseRoute, Route
 from firesteel import __version__
 from firesteel.agent.mind import MODES
 from firesteel.format import STRENGTHS
-from firesteel.server.errors import not_found
+from firesteel.server.errors import ApiError, not_found
+from firesteel.server.guard import secret_of
 from firesteel.server.http import answer_json, service_of
 from firesteel.server.service import Service
 from firesteel.server.threads.body import SETTINGS_BYTES, TITLE
@@ -107,13 +108,13 @@ async def asset(request: Request) -> Response:
 
 
 async def about(request: Request) -> Response:
-    """What the app should know of this server before anybody has shown a key."""
+    """What the app should know of this server, also before anybody has shown a key."""
     service = service_of(request)
     settings = service.settings
     limits = {name: getattr(settings, name) for name in _LIMITS}
-    closed = await service.access.closed()
     # An address of a tool (mcp:COMMAND, folder:DIR) may say what only a key's holder should know.
-    tools = [name for name in settings.tools if not (closed and ":" in name)]
+    admitted = await _admitted(request)
+    tools = [name for name in settings.tools if admitted or ":" not in name]
     return answer_json(
         {
             "version": __version__,
@@ -126,9 +127,20 @@ async def about(request: Request) -> Response:
             "sandbox": await asyncio.to_thread(_tier) if "python" in settings.tools else None,
             "limits": limits | {"settings_bytes": SETTINGS_BYTES, "title": TITLE},
             "context": service.backend.context,
-            "keys": closed,
+            "keys": await service.access.closed(),
         }
     )
+
+
+async def _admitted(request: Request) -> bool:
+    """Whether who asks shows a valid key, or none is needed. Raises ApiError 503 where nobody can tell."""
+    try:
+        await service_of(request).access.caller(secret_of(request.headers))
+    except ApiError as error:
+        if error.status != 401:
+            raise
+        return False
+    return True
 
 
 def _tier() -> str | None:
