@@ -1,6 +1,7 @@
 """A call of a turn runs again as it ran, on a copy, and only where the caller may."""
 
 import base64
+from dataclasses import replace
 
 from tests.agent.scripted import calls, says
 from tests.server.responses.asking import picture
@@ -58,6 +59,23 @@ def test_only_calls_of_ours_that_may_run_here_run_again():
         assert (await replayed(client, talk, other, item["id"])).status_code == 404
         object.__setattr__(client.service.settings, "tools", ("python",))
         assert (await replayed(client, talk, turn, item["id"])).json()["error"]["code"] == "tool_not_served"
+
+
+def test_a_call_whose_message_never_was_whole_is_not_another_one():
+    left, right = "[0, 0, 500, 500]", "[500, 0, 1000, 500]"
+    lines = [calls(("zoom", {"img": "0", "bbox_2d": box, "label": "x"})) for box in (left, right, left)]
+
+    @talk(lines[0], says("34"), lines[1], lines[2], says("56"))
+    async def _(client, talk):
+        shown = [{"type": "input_image", "image_url": picture(size=(400, 300))}]
+        first = await talk.say(shown, firesteel={"tools": ["zoom"]})
+        second = await talk.say("and there?", first, firesteel={"tools": ["zoom"]})
+        store = client.service.store
+        row = await store.get_response("local", second)
+        await store.put_response(replace(row, messages=row.messages[:3]))  # stopped in the middle of its second call
+        one, two = await calls_of(talk, second)
+        assert (await replayed(client, talk, second, two["id"])).status_code == 404
+        assert (await replayed(client, talk, second, one["id"])).json()["output"][0] == one["output"][0]
 
 
 def test_a_page_is_not_made_again():

@@ -11,10 +11,11 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -72,17 +73,21 @@ async def replay(request: Request) -> Response:
 
 async def _before(service: Service, turn: StoredResponse, item: str) -> Trace:
     """The conversation up to a call, as it was when the call was made. Raises ApiError 404."""
-    calls = [each for each in turn.body["output"] if each["type"] in (OWN_CALL, "function_call")]
+    calls, asked = _calls(turn.body["output"]), len(_calls(turn.request["input"]))
     place = next((number for number, each in enumerate(calls) if each["id"] == item), None)
     chain = await service.store.chain(turn.owner, turn.id)
-    messages = [message for part in chain for message in await unpacked_messages(service.store, part.messages)]
-    made = [(at, call) for at, message in enumerate(messages) for call in message.tool_calls][
-        -len(calls) or len(messages) :
-    ]
-    if place is None or calls[place]["type"] != OWN_CALL or len(made) != len(calls):
+    *before, messages = [await unpacked_messages(service.store, part.messages) for part in chain]
+    earlier = [message for part in before for message in part]
+    # A turn that was stopped may have told of a last call whose message was never whole.
+    made = [(at, call) for at, message in enumerate(messages) for call in message.tool_calls][asked:]
+    if place is None or calls[place]["type"] != OWN_CALL or place >= len(made):
         raise not_found("call", item)
     at, call = made[place]
-    return Trace([*messages[:at], replace(messages[at], tool_calls=(call,))])
+    return Trace([*earlier, *messages[:at], replace(messages[at], tool_calls=(call,))])
+
+
+def _calls(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [each for each in items if each["type"] in (OWN_CALL, "function_call")]
 
 
 async def _run(service: Service, caller: Caller, turn: StoredResponse, trace: Trace, tools: Sequence[str]) -> Message:
