@@ -6,7 +6,7 @@
   vision tower, because the first two left digits and letters unread; a stage of transcripts, because the decoder did
   not use what the tower now saw; worked tasks again, at the end those more often that were still weak; conversations
   that call tools.
-- Rows of 384 tokens hold whole samples; the sliding window is 512, so packing never meets it.
+- Rows of 384 to 512 tokens hold whole samples and stay within the sliding window; those of looks go beyond it.
 """
 
 from __future__ import annotations

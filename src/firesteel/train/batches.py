@@ -24,7 +24,7 @@ from firesteel.train.shards import Batch
 class Packed:
     """Causal attention within each sample of a packed row (an `Attend` of `firesteel.model.text`).
 
-    `docs` (R, L) numbers the samples; padding is number 0 and sees only itself. In rows longer than the sliding window
+    `docs` (R, L) numbers the samples; padding is number 0 and sees only padding. In rows longer than the sliding window
     the sliding layers see no farther than that. `after` (R, L) names for each token the sample that its own one goes on
     from, 0 for none, and `positions` (R, L) its place in the sequence of both.
     """
@@ -74,6 +74,7 @@ class DeviceBatch:
 
 def rows_of(batch: Batch, rank: int, ranks: int) -> Batch:
     """The rows of one rank, with their pictures and characters; the number of rows must be divisible."""
+    assert batch.after is None, "rows that share a prompt are learnt by one rank"
     size = len(batch.ids) // ranks
     span = slice(rank * size, rank * size + size)
     images, places, glyphs = batch.images, batch.image_rows, batch.glyphs

@@ -41,9 +41,7 @@ class Mix:
     text: float = 0.0  # rows of running text
     captions: float = 0.0  # pictures with their description, among the samples of the other rows
     calls: float = 0.0  # conversations with tools, among the same (`firesteel.train.calls`)
-    looks: float = (
-        0.0  # pictures to be looked at closer, among the same; rows of 1,100 tokens (`firesteel.train.looks`)
-    )
+    looks: float = 0.0  # pictures to be looked at closer, 1,100 tokens each, among the same (`firesteel.train.looks`)
     sheets: float = 0.0  # signs and numbers in rows to read aloud, among the same (`firesteel.train.glyphs`)
     pictures: float = 0.0  # questions about photographs, icons and pages of `albums`, among the same
     albums: tuple[str, ...] = ()  # files that `firesteel data pictures` made, drawn alike

@@ -70,9 +70,8 @@ class Learner(nn.Module):
                 features = torch.cat([pictures[number] for number in data.shown])
             embedded = embedded.masked_scatter((data.ids == self.model.config.image_token_id)[..., None], features)
         where = data.learnt.flatten().nonzero()[:, 0]
-        return self._trunk(embedded, data.docs, data.after, data.positions).flatten(0, 1)[
-            where
-        ], data.targets.flatten()[where]
+        states = self._trunk(embedded, data.docs, data.after, data.positions).flatten(0, 1)
+        return states[where], data.targets.flatten()[where]
 
 
 def precision(name: str, device: torch.device) -> torch.dtype:

@@ -22,15 +22,15 @@ _LOOKS, _AT_ONCE, _PLACES = 0.5, 0.1, 0.2  # shares; the rest needs no tool
 _STEPS = dict(zip(SIDES.values(), (200, 100, 50), strict=True))  # half a window, in thousandths of a picture's side
 
 
-def conversation(rng: random.Random, strength: int, level: int = 1) -> tuple[list[Message], list[dict[str, Any]]]:
+def conversation(rng: random.Random, strength: int) -> tuple[list[Message], list[dict[str, Any]]]:
     """Messages that end with the assistant's answer, and the schemas of the tools that are there."""
     kind = rng.random()
     if kind < _LOOKS:
-        return _looked(rng, Tiny().generate(rng, level), strength)
+        return _looked(rng, Tiny().generate(rng, 1), strength)
     if kind < _LOOKS + _AT_ONCE:
-        return _answered(Tiny().generate(rng, level), strength), []
+        return _answered(Tiny().generate(rng, 1), strength), []
     if kind < _LOOKS + _AT_ONCE + _PLACES:
-        return _described(Tiny().generate(rng, level)), []
+        return _described(Tiny().generate(rng, 1)), []
     visual = [name for name, family in FAMILIES.items() if family.visual]
     messages = _answered(make(rng.choice(visual), rng.randrange(HELD_OUT), 1), strength)
     return messages, _schemas(rng, Eyes(Trace(messages[:1])))
