@@ -183,8 +183,7 @@ def test_a_response_whose_end_was_stored_before_the_server_died_has_ended(tmp_pa
 
 
 def test_a_server_deletes_what_nothing_names_any_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "TICK", 0.02)
-    monkeypatch.setattr(module, "CLEAN", 0.0)
+    monkeypatch.setattr(module, "CLEAN", 0.02)
     shown = [{"role": "user", "content": [{"type": "input_image", "image_url": picture()}]}]
 
     async def main():
@@ -206,6 +205,28 @@ def test_a_server_deletes_what_nothing_names_any_more(tmp_path, monkeypatch):
             await client.background.stop(0)
 
     asyncio.run(main())
+
+
+def test_a_cancel_is_heard_while_the_server_cleans(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "TICK", 0.02)
+
+    async def main():
+        async with replica(tmp_path, Scripted(LONG, pause=0.05)) as maker, replica(tmp_path, Scripted()) as other:
+            cleaning = asyncio.Event()
+
+            async def sweep(now):
+                cleaning.set()
+                await asyncio.Event().wait()
+
+            maker.service.store.sweep = sweep
+            maker.background.start()
+            await cleaning.wait()
+            id = await begun(maker)
+            cancelled = (await other.post(f"{URL}/{id}/cancel")).json()
+            await maker.background.stop(0)
+            return cancelled
+
+    assert asyncio.run(main())["status"] == "cancelled"
 
 
 def test_draining_waits_and_then_marks_the_rest(tmp_path):

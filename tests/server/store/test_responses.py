@@ -177,7 +177,10 @@ def test_old_responses_go_but_for_threads_and_what_is_followed(url):
         await store.put_response(response("others", owner="bob", created=1.0, previous="old2"))
         await store.put_completion(completion("young", created=9.0))
         await store.put_completion(completion("old", created=1.0))
+        write, written = store._write, []
+        store._write = lambda work: (written.append(work), write(work))[1]
         assert await store.forget_responses(5.0) == 4
+        assert len(written) == 2, "a chain goes at once, and then nothing is left"
         assert await store.forget_completions(5.0) == 1
         left = {row.id for row in await store.list_responses("ann")}
         assert left == {"in_thread", "running", "young0", "young1", "young2", "young3"}

@@ -83,6 +83,7 @@ class Background:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news: dict[str, asyncio.Event] = {}
         self._tending: asyncio.Task[None] | None = None
+        self._cleaning: asyncio.Task[None] | None = None
         self._sweeping = False
 
     async def add(self, asked: Question) -> Run:
@@ -157,6 +158,7 @@ class Background:
     def start(self) -> None:
         self._sweeping = True
         self._tend()
+        self._cleaning = asyncio.create_task(self._clean())
 
     async def stop(self, seconds: float) -> None:
         self._sweeping = False
@@ -166,9 +168,9 @@ class Background:
             job.stop("shutdown")
         if self._tasks:
             await asyncio.wait(self._tasks.values())
-        if self._tending:
-            self._tending.cancel()
-            await asyncio.gather(self._tending, return_exceptions=True)
+        for task in filter(None, (self._tending, self._cleaning)):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _make(self, job: _Job) -> None:
         """The life of a job. It is never cancelled itself, only its `making`."""
@@ -236,7 +238,7 @@ class Background:
 
     async def _tended(self) -> None:
         """Renews leases, hears cancellations, sweeps; as long as there is something to look after."""
-        renewed, swept, cleaned = time.monotonic(), time.monotonic(), float("-inf")
+        renewed = swept = time.monotonic()
         while self._jobs or self._sweeping:
             await asyncio.sleep(TICK)
             try:
@@ -251,13 +253,19 @@ class Background:
                 if self._sweeping and time.monotonic() - swept >= SWEEP:
                     swept = time.monotonic()
                     await self.recover()
-                if self._sweeping and time.monotonic() - cleaned >= CLEAN:
-                    cleaned = time.monotonic()
-                    await self._forget_old()
-                    if deleted := await self._store.sweep(time.time()):
-                        _LOG.info("blobs that nothing names were deleted", extra={"blobs": deleted})
             except StoreUnavailable as error:
-                _LOG.warning("Background responses and files are not looked after: %s", error)
+                _LOG.warning("Background responses are not looked after: %s", error)
+
+    async def _clean(self) -> None:
+        """Deletes what nobody needs, again and again: a task of its own, as it may take longer than a lease lasts."""
+        while True:
+            try:
+                await self._forget_old()
+                if deleted := await self._store.sweep(time.time()):
+                    _LOG.info("blobs that nothing names were deleted", extra={"blobs": deleted})
+            except StoreUnavailable as error:
+                _LOG.warning("What nobody needs is not deleted: %s", error)
+            await asyncio.sleep(CLEAN)
 
     async def _forget_old(self) -> None:
         if days := self._service.settings.keep_days:

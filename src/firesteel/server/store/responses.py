@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, and_, delete, func, literal, or_, select, tuple_, update
 
 from firesteel.server.store import tables
 from firesteel.server.store.database import Database
@@ -65,11 +65,16 @@ class Responses(Database):
 
         One that a later response follows stays, so that no chain loses its beginning.
         """
-        table, later = tables.responses, tables.responses.alias()
-        followed = exists().where(later.c.owner == table.c.owner, later.c.previous == table.c.id)
-        old = (table.c.created < before, table.c.thread.is_(None), table.c.status.not_in(_RUNNING), ~followed)
-        some = select(table.c.owner, table.c.id).where(*old).limit(_AT_ONCE)
-        statement = delete(table).where(tuple_(table.c.owner, table.c.id).in_(some))
+        table, earlier = tables.responses, tables.responses.alias()
+        old = and_(table.c.created < before, table.c.thread.is_(None), table.c.status.not_in(_RUNNING))
+        followed = select(table.c.owner, table.c.previous).where(~old).cte("followed", recursive=True, nesting=True)
+        back = (earlier.c.owner == followed.c.owner, earlier.c.id == followed.c.previous)
+        followed = followed.union(select(earlier.c.owner, earlier.c.previous).where(*back))
+        stay = select(followed.c.owner, followed.c.previous).where(followed.c.previous.is_not(None))
+        here = tuple_(table.c.owner, table.c.id)
+        some = select(table.c.owner, table.c.id).where(old, here.not_in(stay)).limit(_AT_ONCE)
+        some = some.order_by(table.c.created.desc())  # so that, cut off, it leaves no chain without its beginning
+        statement = delete(table).where(here.in_(some))
         deleted = 0
         while count := await self._write(lambda connection: connection.execute(statement).rowcount):
             deleted += count
