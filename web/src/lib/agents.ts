@@ -5,7 +5,7 @@
 
 import type { StreamEvent } from "./wire";
 
-export interface LaneCall {
+interface LaneCall {
   id: string;
   name: string;
   done: boolean;
@@ -28,7 +28,7 @@ export interface Lane {
   place: number;
 }
 
-export interface Cluster {
+interface Cluster {
   key: string;
   answer: string;
   agents: number[];

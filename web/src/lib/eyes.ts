@@ -5,7 +5,7 @@
 
 import { answerOf, callsOf, type Call, type TurnView } from "./view";
 
-export interface Seen {
+interface Seen {
   pictures: string[];
   view: TurnView;
 }

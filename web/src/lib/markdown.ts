@@ -95,7 +95,8 @@ function clean(html: string): string {
 }
 
 /// A text that may grow, as blocks of HTML. Only what a later word can still change is read again: the last two blocks,
-/// because a list or a quotation may go on; and all of a text that defines links, which earlier words may name.
+/// because a list or a quotation may go on; and, once they define links, all that comes after. Earlier words that name
+/// such a link become one when the text is whole.
 export class Blocks {
   private source = ""; // of the blocks that stay
   private settled: string[] = [];

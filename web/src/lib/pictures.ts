@@ -17,7 +17,7 @@ export async function readPicture(file: Blob): Promise<string> {
   return dataUrl(await canvas.convertToBlob({ type, quality: 0.92 }));
 }
 
-export function dataUrl(blob: Blob): Promise<string> {
+function dataUrl(blob: Blob): Promise<string> {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result as string);

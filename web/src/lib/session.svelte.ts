@@ -4,7 +4,7 @@ import { strings } from "../strings";
 import { ApiFailure, ask } from "./api";
 import type { AppInfo, Mode } from "./wire";
 
-export interface Toast {
+interface Toast {
   text: string;
   action?: string;
   act?: () => void;

@@ -1,6 +1,6 @@
 /// Server-sent events from the pieces of a body, however they are cut (html.spec.whatwg.org, 9.2.6).
 
-export interface ServerSentEvent {
+interface ServerSentEvent {
   event: string;
   data: string;
 }

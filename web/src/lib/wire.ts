@@ -129,7 +129,7 @@ export interface StreamEvent {
   data?: ProgressData;
 }
 
-export interface ProgressData {
+interface ProgressData {
   clusters?: { answer: string; votes: number; agents: number[] }[];
   /// Of an agent's turn that is whole.
   completion_tokens?: number;
@@ -142,7 +142,7 @@ export interface ProgressData {
 export type Word = "once" | "always" | "deny";
 
 /// A file that the user gave to a thread.
-export interface GivenFile {
+interface GivenFile {
   id: string;
   name: string;
   bytes: number;

@@ -56,7 +56,7 @@ export const de: Strings = {
   },
 
   ask: "Nachricht",
-  askPlaceholder: "Fragen Sie etwas, oder legen Sie ein Bild hierher",
+  askPlaceholder: "Fragen Sie etwas, oder legen Sie ein Bild oder eine Datei hierher",
   send: "Senden",
   queueIt: "Senden, wenn die Antwort fertig ist",
   queued: (count: number) => `${plural(count, "Nachricht wartet", "Nachrichten warten")} auf die Antwort`,
@@ -64,7 +64,7 @@ export const de: Strings = {
   stop: "Anhalten",
   addPictures: "Bilder hinzufügen",
   removePicture: (number: number) => `Bild ${number} entfernen`,
-  dropHere: "Bilder hier ablegen",
+  dropHere: "Bilder und Dateien hier ablegen",
   notAPicture: (name: string) => `„${name}“ ist kein Bild, das gelesen werden kann.`,
   tooManyPictures: (most: number) => `In eine Nachricht passen höchstens ${most} Bilder.`,
   mode: "Modus",

@@ -55,7 +55,7 @@ export const en = {
   },
 
   ask: "Message",
-  askPlaceholder: "Ask anything, or drop a picture",
+  askPlaceholder: "Ask anything, or drop a picture or a file",
   send: "Send",
   queueIt: "Send when the answer is done",
   queued: (count: number) => `${plural(count, "message waits", "messages wait")} for the answer`,
@@ -63,7 +63,7 @@ export const en = {
   stop: "Stop",
   addPictures: "Add pictures",
   removePicture: (number: number) => `Remove picture ${number}`,
-  dropHere: "Drop pictures here",
+  dropHere: "Drop pictures and files here",
   notAPicture: (name: string) => `“${name}” is not a picture that can be read.`,
   tooManyPictures: (most: number) => `At most ${most} pictures go into one message.`,
   mode: "Mode",
