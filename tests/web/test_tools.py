@@ -47,6 +47,14 @@ def test_a_call_runs_again_beside_its_first_result(page):
             turn.locator(".results > div").first.locator("pre").inner_text()
         )
         assert turn.locator(".again img").evaluate("image => image.naturalWidth") > 0
+        said = page.locator(".unseen[aria-live]")
+        expect(said).to_have_text("The tool ran again.")
+        page.keyboard.press("Alt+m")
+        expect(said).to_have_text("Contemplating")
+        page.route("**/calls/**", lambda route: route.fulfill(status=503, body="no place"))
+        turn.get_by_role("button", name="Run again").click()
+        expect(page.get_by_role("status")).to_contain_text("no place")
+        expect(said).to_have_text("Contemplating")
 
 
 def test_files_are_given_written_saved_and_taken_back(page, tmp_path):

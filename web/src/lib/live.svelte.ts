@@ -40,16 +40,22 @@ export class LiveTurn {
     return live;
   }
 
+  /// The server has not named it yet.
+  get pending(): boolean {
+    return this.id.startsWith("pending-");
+  }
+
   get running(): boolean {
     return !this.failure && !ended(this.view);
   }
 
-  /// Asks; `named` is called with the id that the server gives. Never throws: a refusal is the turn's `failure`.
-  async ask(body: unknown, named: (id: string) => void): Promise<void> {
+  /// Asks what `body` gives; `named` is called with the id that the server gives. Never throws: a refusal, of either, is
+  /// the turn's `failure`.
+  async ask(body: () => Promise<unknown>, named: (id: string) => void): Promise<void> {
     this.failure = null;
     this.stopper = new AbortController();
     this.view = emptyView(this.id, "", Date.now() / 1000);
-    await this.watch((watcher, signal) => begin(body, watcher, signal), true, named);
+    await this.watch(async (watcher, signal) => begin(await body(), watcher, signal), true, named);
   }
 
   /// Reads what agents did from the log of a turn that has ended. Throws ApiFailure.

@@ -11,7 +11,7 @@ export interface Thought {
   id: string;
   text: string;
   done: boolean;
-  /// How many pieces it came in, while it grows; most backends send a token a piece.
+  /// How many pieces it came in, if it was watched; most backends send a token a piece.
   count?: number;
 }
 
@@ -35,14 +35,13 @@ export interface Call {
   seconds: number | null;
 }
 
-export type Piece = Thought | Words | Call;
+type Piece = Thought | Words | Call;
 
 /// A tool that wants to change something outside the sandbox, and waits for a word.
 export interface Question {
   id: string;
   name: string;
   arguments: Record<string, unknown>;
-  agent: number;
   /// No word within so many seconds is a no.
   seconds: number;
   answer: Word | null;
@@ -116,10 +115,10 @@ function step(view: TurnView, event: StreamEvent, now: number | null): TurnView 
   return view; // parts that begin and end tell nothing that the items do not
 }
 
-function asked(questions: Question[], { kind, call, agent = 0, data }: StreamEvent): Question[] {
+function asked(questions: Question[], { kind, call, data }: StreamEvent): Question[] {
   const id = data?.id ?? "";
   if (kind === "permitted") return questions.map((each) => (each.id === id ? { ...each, answer: data?.answer ?? "deny" } : each));
-  return [...questions, { id, name: call?.name ?? "", arguments: call?.arguments ?? {}, agent, seconds: data?.seconds ?? 0, answer: null }];
+  return [...questions, { id, name: call?.name ?? "", arguments: call?.arguments ?? {}, seconds: data?.seconds ?? 0, answer: null }];
 }
 
 function withResponse(view: TurnView, response: ResponseResource): TurnView {
@@ -159,7 +158,8 @@ function pieceOf(item: Item, before: Piece | null, now: number | null): Piece {
   const id = item.id ?? "";
   if (item.type === "reasoning") {
     const text = textOf(item.summary?.length ? item.summary : item.content);
-    return { kind: "thought", id, text, done: text !== "" || before !== null };
+    const watched = before?.kind === "thought" ? before : {};
+    return { ...watched, kind: "thought", id, text, done: text !== "" || before !== null };
   }
   if (item.type === "message") {
     const done = item.status !== "in_progress";
