@@ -2,7 +2,7 @@
 
 import { strings } from "../strings";
 import { ask, request } from "./api";
-import { keep, kept, take } from "./keep";
+import { change, freshId, kept, take } from "./keep";
 import { LiveTurn } from "./live.svelte";
 import { inlined } from "./pictures";
 import { session } from "./session.svelte";
@@ -17,8 +17,13 @@ export interface Draft {
 }
 
 /// A draft that waits for the answer.
-export interface Waiting extends Draft {
+interface Waiting extends Draft {
   id: string;
+}
+
+interface Queued extends Waiting {
+  /// Whether it outlives a reload; then it is taken from what is kept before it is sent.
+  kept: Promise<boolean>;
 }
 
 const LAST = "firesteel.settings";
@@ -31,40 +36,44 @@ class Conversation {
   turns = $state.raw<LiveTurn[]>([]);
   leaf = $state<string | null>(null);
   settings = $state<Settings>({});
-  queue = $state.raw<Waiting[]>([]);
+  queue = $state.raw<Queued[]>([]);
   loading = $state(false);
-  /// Counts the conversations that were opened; one that is begun by its first message stays the same.
+  /// Counts the conversations that were opened; one that is begun by its first message stays the same. What awaits
+  /// something compares it afterwards: the user may have gone elsewhere.
   opened = $state(0);
   path = $derived(pathTo(this.turns, this.leaf));
   running = $derived(this.path.find((turn) => turn.running) ?? null);
-  /// A message is on its way and has no turn yet.
-  private sending = false;
+  /// A message that waited is being taken, and has no turn yet.
+  private taking = false;
   /// Names of files that the model was not told of yet.
   private given: string[] = [];
 
   /// Opens a thread, or, without an id, an empty page. False if there is none.
   async open(id: string | null): Promise<boolean> {
     if (id !== null && id === this.head?.id) return true;
-    this.turns.forEach((turn) => turn.leave());
+    const opened = ++this.opened;
+    for (const turn of this.turns) if (!turn.pending) turn.leave(); // what is still being asked is asked to the end
     this.turns = [];
     this.leaf = null;
     this.head = null;
     this.queue = [];
     this.given = [];
+    this.taking = false;
     this.settings = this.usual();
     this.loading = id !== null;
     const found = id === null || (await this.refresh(id));
+    if (opened !== this.opened) return true;
     this.loading = false;
-    this.opened += 1;
     if (id !== null && found) void this.waited(id);
     return found;
   }
 
   /// Takes up what was waiting before a reload.
   private async waited(id: string): Promise<void> {
+    const opened = this.opened;
     const queue = await kept<Waiting[]>(queueOf(id));
-    if (this.head?.id !== id || !queue) return;
-    this.queue = [...queue, ...this.queue];
+    if (opened !== this.opened || !queue) return;
+    this.queue = [...queue.map((each) => ({ ...each, kept: Promise.resolve(true) })), ...this.queue];
     await this.next();
   }
 
@@ -78,14 +87,16 @@ class Conversation {
 
   /// Shows the thread as the server has it now. Turns that are followed here stay as they are.
   async refresh(id: string): Promise<boolean> {
+    const opened = this.opened;
     return session.tried(async () => {
       const thread = await ask<Thread>(`/v1/threads/${encodeURIComponent(id)}`);
+      if (opened !== this.opened) return;
       const tip = this.leaf;
       const known = new Map(this.turns.map((turn) => [turn.id, turn]));
       const { turns, ...head } = thread;
       this.turns = [
         ...turns.map((turn) => known.get(turn.id) ?? LiveTurn.of(turn)),
-        ...this.turns.filter((turn) => turn.id.startsWith("pending-")),
+        ...this.turns.filter((turn) => turn.pending),
       ];
       if (!this.head) this.settings = { ...this.usual(), ...head.settings };
       this.head = head;
@@ -102,12 +113,20 @@ class Conversation {
 
   /// Sends a message at the end of what is shown; while an answer is being made, it waits.
   async send(draft: Draft): Promise<void> {
-    if (this.running || this.sending) {
-      this.queue = [...this.queue, { ...draft, id: crypto.randomUUID() }];
-      if (this.head) await keep(queueOf(this.head.id), this.queue);
+    if (this.running || this.taking) {
+      const waiting = { ...draft, id: freshId() };
+      this.queue = [...this.queue, { ...waiting, kept: this.keepWaiting(waiting) }];
       return;
     }
-    await this.put(itemsOf(draft, this.given.splice(0)), this.path.at(-1)?.id ?? null);
+    // One that was refused is no turn of the server's.
+    await this.put(itemsOf(draft, this.given.splice(0)), this.path.findLast((turn) => !turn.pending)?.id ?? null);
+  }
+
+  /// Keeps a message that waits, last or first in its thread's queue. There may be no thread yet.
+  private async keepWaiting({ id, text, pictures }: Waiting, thread = this.head?.id, first = false): Promise<boolean> {
+    if (!thread) return false;
+    const kept = { id, text, pictures };
+    return change<Waiting[]>(queueOf(thread), (list = []) => (first ? [kept, ...list] : [...list, kept]));
   }
 
   unqueue(place: number): Draft {
@@ -121,12 +140,15 @@ class Conversation {
   private async next(): Promise<void> {
     const [first, ...rest] = this.queue;
     const thread = this.head?.id;
-    if (!first || !thread || this.running || this.sending) return;
+    if (!first || !thread || this.running || this.taking) return;
+    const opened = this.opened;
     this.queue = rest;
-    this.sending = true;
-    const ours = await take(queueOf(thread), first.id);
-    this.sending = false;
-    if (ours && thread === this.head?.id) await this.send(first);
+    this.taking = true;
+    const ours = !(await first.kept) || (await take(queueOf(thread), first.id));
+    if (opened === this.opened) {
+      this.taking = false;
+      if (ours) await this.send(first);
+    } else if (ours) await this.keepWaiting(first, thread, true);
   }
 
   /// Puts a file into the working folder of the tools, from the next message on.
@@ -139,12 +161,14 @@ class Conversation {
     const form = new FormData();
     form.set("purpose", "user_data");
     form.set("file", file);
+    const opened = this.opened;
     await session.tried(async () => {
       const { id, filename, bytes } = await ask<{ id: string; filename: string; bytes: number }>("/v1/files", { form });
+      if (opened !== this.opened) return;
       const { files = [], tools = [] } = this.settings;
       this.settings.files = [...files.filter((each) => each.name !== filename), { id, name: filename, bytes }];
       if (!READERS.some((name) => tools.includes(name))) this.settings.tools = [...tools, reader];
-      this.given.push(filename);
+      this.given = [...this.given.filter((name) => name !== filename), filename];
       session.say({ text: strings.fileGiven(filename) });
       await this.keepSettings();
     });
@@ -152,7 +176,9 @@ class Conversation {
 
   /// Takes a file back that was given; the turns that have it keep it.
   async takeBack(id: string): Promise<void> {
-    this.settings.files = (this.settings.files ?? []).filter((each) => each.id !== id);
+    const { files = [] } = this.settings;
+    this.given = this.given.filter((name) => name !== files.find((each) => each.id === id)?.name);
+    this.settings.files = files.filter((each) => each.id !== id);
     await session.tried(() => this.keepSettings());
   }
 
@@ -172,13 +198,15 @@ class Conversation {
   /// Another version of a question, beside the first.
   async edit(turn: LiveTurn, text: string): Promise<void> {
     const input = await inlinedItems(turn.input);
+    if (!this.turns.includes(turn)) return;
     const pictures = input.flatMap((item) => (Array.isArray(item.content) ? item.content : [])).filter((part) => part.image_url);
     await this.put(itemsOf({ text, pictures: pictures.map((part) => part.image_url!) }, []), turn.previous);
   }
 
   /// Another answer to the same question.
   async regenerate(turn: LiveTurn): Promise<void> {
-    await this.put(await inlinedItems(turn.input), turn.previous);
+    const input = await inlinedItems(turn.input);
+    if (this.turns.includes(turn)) await this.put(input, turn.previous);
   }
 
   /// Asks once more what was refused.
@@ -195,34 +223,48 @@ class Conversation {
   private async put(input: Item[], previous: string | null): Promise<void> {
     const settings = $state.snapshot(this.settings) as Settings;
     localStorage.setItem(LAST, JSON.stringify({ ...settings, files: undefined }));
-    this.sending = true;
-    const sent = await session.tried(async () => {
-      if (!this.head) {
-        this.head = await threads.create(settings);
-        history.replaceState(null, "", `#/t/${this.head.id}`);
-      } else await this.keepSettings();
-    });
-    this.sending = false;
-    if (!sent || !this.head) return;
-    const thread = this.head.id;
     const turn = new LiveTurn(previous, input);
     this.turns = [...this.turns, turn];
     this.leaf = turn.id;
     session.announcement = strings.announceWorking;
-    await turn.ask(bodyOf(input, previous, thread, settings), (id) => {
+    let thread = "";
+    const body = async () => {
+      thread = await this.threadOf(settings);
+      return bodyOf(input, previous, thread, settings);
+    };
+    await turn.ask(body, (id) => {
       if (this.turns.includes(turn)) this.leaf = id;
+      else turn.leave();
       void threads.changed(thread);
     });
     if (turn.failure) session.tell(turn.failure);
     this.ended(turn);
   }
 
+  /// The thread that a turn goes into, with these settings; the first turn makes it. Throws ApiFailure.
+  private async threadOf(settings: Settings): Promise<string> {
+    if (this.head) {
+      const { id } = this.head;
+      await this.keepSettings();
+      return id;
+    }
+    const opened = this.opened;
+    const head = await threads.create(settings);
+    if (opened === this.opened) {
+      this.head = head;
+      history.replaceState(null, "", `#/t/${head.id}`);
+      this.queue = this.queue.map((each) => ({ ...each, kept: this.keepWaiting(each) }));
+    }
+    return head.id;
+  }
+
   /// Keeps the settings with the thread, once there is one. Throws ApiFailure.
   private async keepSettings(): Promise<void> {
     const settings = $state.snapshot(this.settings) as Settings;
-    if (!this.head || JSON.stringify(settings) === JSON.stringify(this.head.settings)) return;
-    this.head = { ...this.head, settings };
-    await request(`/v1/threads/${this.head.id}`, { body: { settings } });
+    const { head } = this;
+    if (!head || JSON.stringify(settings) === JSON.stringify(head.settings)) return;
+    await request(`/v1/threads/${head.id}`, { body: { settings } });
+    if (this.head?.id === head.id) this.head = { ...this.head, settings };
   }
 
   private ended(turn: LiveTurn): void {
@@ -235,7 +277,7 @@ class Conversation {
   async stop(): Promise<void> {
     const turn = this.running;
     if (!turn) return;
-    if (turn.id.startsWith("pending-")) {
+    if (turn.pending) {
       turn.leave();
       this.drop(turn);
       return;

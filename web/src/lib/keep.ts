@@ -10,8 +10,13 @@ interface Kept {
 
 const STORE = "kept";
 const WEEK = 7 * 24 * 3600 * 1000; // milliseconds
-const tab = (sessionStorage["firesteel.tab"] ??= crypto.randomUUID()) as string;
+const tab = (sessionStorage["firesteel.tab"] ??= freshId()) as string;
 const full = (name: string) => `${tab}/${name}`;
+
+/// A name that nothing else has. `crypto.randomUUID` is missing where the page came over plain http from elsewhere.
+export function freshId(): string {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
+}
 
 let opened: Promise<IDBDatabase | null> | null = null;
 
@@ -37,11 +42,12 @@ function clear(database: IDBDatabase): void {
   };
 }
 
-/// Changes what is kept under a name, in one step that no other tab can come between; undefined is nothing.
-async function change<T>(name: string, to: (value: T | undefined) => T | undefined): Promise<void> {
+/// Changes what is kept under a name, in one step that no other tab can come between; undefined is nothing. False if
+/// the browser keeps nothing, or its disk is full.
+export async function change<T>(name: string, to: (value: T | undefined) => T | undefined): Promise<boolean> {
   const kept = await database();
-  if (!kept) return;
-  await new Promise<void>((resolve) => {
+  if (!kept) return false;
+  return new Promise((resolve) => {
     const work = kept.transaction(STORE, "readwrite");
     const store = work.objectStore(STORE);
     const asked = store.get(full(name)) as IDBRequest<Kept | undefined>;
@@ -50,11 +56,12 @@ async function change<T>(name: string, to: (value: T | undefined) => T | undefin
       if (value === undefined) store.delete(full(name));
       else store.put({ value, at: Date.now() }, full(name));
     };
-    work.oncomplete = work.onerror = work.onabort = () => resolve(); // a full disk keeps nothing
+    work.oncomplete = () => resolve(true);
+    work.onerror = work.onabort = () => resolve(false);
   });
 }
 
-export const keep = <T>(name: string, value: T | undefined): Promise<void> => change<T>(name, () => value);
+export const keep = <T>(name: string, value: T | undefined): Promise<boolean> => change<T>(name, () => value);
 
 export async function kept<T>(name: string): Promise<T | undefined> {
   let found: T | undefined;
@@ -64,7 +71,6 @@ export async function kept<T>(name: string): Promise<T | undefined> {
 
 /// Takes an entry out of a list that is kept. False if somebody else has taken it: a copy of this tab.
 export async function take(name: string, id: string): Promise<boolean> {
-  if (!(await database())) return true;
   let there = false;
   await change<{ id: string }[]>(name, (list = []) => {
     there = list.some((each) => each.id === id);
