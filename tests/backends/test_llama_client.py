@@ -7,6 +7,7 @@ import random
 import pytest
 import uvloop
 
+from firesteel.backends import llama_client
 from firesteel.backends.llama_client import FAST, exchange
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -68,15 +69,30 @@ def test_content_is_whole_however_it_was_cut(run, seed):
     assert asked == [b"POST /x HTTP/1.1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"]
 
 
-def test_what_comes_between_two_beats_is_read_together(run):
-    async def main():
-        pieces = [HEAD, *(chunked([line])[: -len(b"0\r\n\r\n")] for line in LINES), b"0\r\n\r\n"]
-        async with server(*pieces, pause=0.001) as (port, _):
-            return await read(port)
+def test_the_first_piece_is_read_at_once_and_others_together_at_a_beat_or_the_end(run, monkeypatch):
+    monkeypatch.setattr(llama_client, "_FIRST", 1e6)  # seconds: no beat comes
+    end = b"0\r\n\r\n"
+    first, *others = [chunked([line]).removesuffix(end) for line in LINES]
 
-    _, found = run(main())
-    assert b"".join(found) == b"".join(LINES) and len(found) < len(LINES) / 2
-    assert found[0].startswith(LINES[0]) and len(found[0]) < len(LINES[-1]) * 4  # the first ones at once
+    async def main():
+        goes_on = asyncio.Event()
+
+        async def answer(reader, writer):
+            writer.write(HEAD + first)
+            await goes_on.wait()
+            for piece in [*others, end]:
+                writer.write(piece)
+                await asyncio.sleep(0)
+            writer.close()
+
+        listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        async with listening, exchange("127.0.0.1", port, "POST /x HTTP/1.1\r\n", b"{}") as answer:
+            found = [await answer.read()]
+            goes_on.set()
+            return [*found, await answer.read(), await answer.read()]
+
+    assert run(main()) == [LINES[0], b"".join(LINES[1:]), b""]
 
 
 def test_an_answer_that_is_not_in_chunks_ends_with_the_connection(run):
@@ -116,10 +132,11 @@ def test_a_server_that_goes_away_is_noticed(run):
 
 def test_giving_up_ends_the_connection(run):
     async def main():
-        ended = asyncio.Event()
+        begun, ended = asyncio.Event(), asyncio.Event()
 
         async def answer(reader, writer):
             writer.write(HEAD)
+            begun.set()
             await reader.read()
             ended.set()
             writer.close()
@@ -127,7 +144,7 @@ def test_giving_up_ends_the_connection(run):
         listening = await asyncio.start_server(answer, "127.0.0.1", 0)
         async with listening:
             task = asyncio.create_task(read(listening.sockets[0].getsockname()[1]))
-            await asyncio.sleep(0.05)
+            await begun.wait()
             task.cancel()
             await asyncio.wait_for(ended.wait(), 30)
             assert (await asyncio.gather(task, return_exceptions=True))[0].__class__ is asyncio.CancelledError

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import uvicorn
 
+from firesteel.agent.tools import tool
 from firesteel.backends import open_backend
 from firesteel.server.app import create_app
 from firesteel.server.service import Service
@@ -74,6 +75,24 @@ def live(*lines, backend=None, **settings):
     finally:
         found["server"].should_exit = True
         thread.join(30)
+
+
+def sending(monkeypatch):
+    """Gives every conversation a tool that changes something; what it is given from now on."""
+    done = []
+
+    @contextlib.asynccontextmanager
+    async def toolbox(*given):
+        @tool(changes=True)
+        async def send(what: str) -> str:
+            """Sends something."""
+            done.append(what)
+            return "sent"
+
+        yield [send]
+
+    monkeypatch.setattr("firesteel.server.service.toolbox", toolbox)
+    return done
 
 
 def kindling():

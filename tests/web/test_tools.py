@@ -1,12 +1,7 @@
 """Tools in the app: run again, ask for permission, leave files; sentences and marks light each other."""
 
-import contextlib
-
-import pytest
-
-from firesteel.agent.tools import tool as tool_of
 from tests.agent.scripted import Scripted, calls, says
-from tests.server.serving import live
+from tests.server.serving import live, sending
 from tests.web.driving import CHART, asked, expect, mode, opened, tool
 
 LOOK = calls(("zoom", {"img": "0", "bbox_2d": "[100, 200, 500, 600]", "label": "bar F"}))
@@ -83,26 +78,8 @@ def test_files_are_given_written_saved_and_taken_back(page, tmp_path):
         expect(panel.get_by_text("data.csv")).to_have_count(0)
 
 
-@pytest.fixture
-def sent(monkeypatch):
-    """What a tool that changes something was given; every conversation has it."""
-    done = []
-
-    @contextlib.asynccontextmanager
-    async def toolbox(*given):
-        @tool_of(changes=True)
-        async def send(what: str) -> str:
-            """Sends something."""
-            done.append(what)
-            return "sent"
-
-        yield [send]
-
-    monkeypatch.setattr("firesteel.server.service.toolbox", toolbox)
-    return done
-
-
-def test_a_tool_that_changes_something_asks(page, sent):
+def test_a_tool_that_changes_something_asks(page, monkeypatch):
+    sent = sending(monkeypatch)
     send = calls(("send", {"what": "news"}))
     with live(send, says("gone"), send, says("not gone"), send, says("gone again"), send, says("and again")) as (
         url,

@@ -82,7 +82,7 @@ async def _missing(store: Store, acknowledged: list[str]) -> list[str]:
 
 async def write(url: str, life: str) -> None:
     """Writes until it is killed; prints a line for each write, after it returned."""
-    store = await Store.open(url)
+    store, born = await Store.open(url), time.time()
 
     def acknowledge(kind: str, id: str, size: int) -> None:
         os.write(1, f"{kind} {id} {size}\n".encode())  # at once, and whole
@@ -104,7 +104,7 @@ async def write(url: str, life: str) -> None:
 
     async def sweeper() -> None:
         while True:
-            await store.sweep(time.time() + GRACE - 3)  # what was loose for three seconds goes
+            await store.sweep(born + GRACE)  # what earlier lives left loose goes
             await asyncio.sleep(0.1)
 
     await asyncio.gather(sweeper(), *[writer(f"{life}_{number}") for number in range(WRITERS)])

@@ -1,15 +1,14 @@
 """Tools that change something ask the thread's user, and no word is a no."""
 
 import asyncio
-import contextlib
 import json
 
 import pytest
 
-from firesteel.agent.tools import tool
 from tests.agent.scripted import calls, says
 from tests.server.responses.asking import URL as RESPONSES
 from tests.server.responses.asking import ended
+from tests.server.serving import sending
 from tests.server.threads.talking import begun, talk
 
 SEND = calls(("send", {"what": "news"}))
@@ -17,21 +16,7 @@ SEND = calls(("send", {"what": "news"}))
 
 @pytest.fixture
 def sent(monkeypatch):
-    """What a tool that changes something was given; every conversation has it."""
-    done = []
-
-    @contextlib.asynccontextmanager
-    async def toolbox(*given):
-        @tool(changes=True)
-        async def send(what: str) -> str:
-            """Sends something."""
-            done.append(what)
-            return "sent"
-
-        yield [send]
-
-    monkeypatch.setattr("firesteel.server.service.toolbox", toolbox)
-    return done
+    return sending(monkeypatch)
 
 
 async def asked(client, talk, said="go", previous=None):
@@ -71,20 +56,26 @@ def test_a_tool_waits_for_the_word_and_does_it(sent):
         assert await answered(client, talk, question["data"]["id"], "once") == 404
 
 
-def test_a_no_and_no_word_at_all_are_told_to_the_model(sent):
-    @talk(SEND, says("a pity"), SEND, says("too late"), permission_seconds=0.3)
+def test_a_no_is_told_to_the_model(sent):
+    @talk(SEND, says("a pity"))
     async def _(client, talk):
         turn = await asked(client, talk)
         (question,) = await events(client, turn, "permission")
-        await answered(client, talk, question["data"]["id"], "deny")
-        told = await ended(client, turn)
-        assert "does not permit" in str(told["output"])
-        late = await ended(client, await asked(client, talk, previous=turn))
+        assert await answered(client, talk, question["data"]["id"], "deny") == 200
+        assert "does not permit" in str((await ended(client, turn))["output"]) and sent == []
+        (word,) = await events(client, turn, "permitted")
+        assert word["data"] == {"id": question["data"]["id"], "answer": "deny"}
+
+
+def test_no_word_at_all_is_a_no(sent):
+    @talk(SEND, says("too late"), permission_seconds=0.3)
+    async def _(client, talk):
+        late = await ended(client, await asked(client, talk))
         assert "does not permit" in str(late["output"]) and sent == []
 
 
 def test_always_holds_for_the_tool_in_its_thread_only(sent):
-    @talk(SEND, says("one"), SEND, says("two"), SEND, says("three"), permission_seconds=0.5)
+    @talk(SEND, says("one"), SEND, says("two"), SEND, says("three"))
     async def _(client, talk):
         turn = await asked(client, talk)
         (question,) = await events(client, turn, "permission")
@@ -92,7 +83,11 @@ def test_always_holds_for_the_tool_in_its_thread_only(sent):
         await ended(client, turn)
         await ended(client, await asked(client, talk, previous=turn))
         assert sent == ["news", "news"]
-        await ended(client, await asked(client, await begun(client)))
+        other = await begun(client)
+        turn = await asked(client, other)
+        (question,) = await events(client, turn, "permission")
+        await answered(client, other, question["data"]["id"], "deny")
+        await ended(client, turn)
         assert sent == ["news", "news"]
 
 

@@ -27,7 +27,7 @@ def test_a_look_gives_the_same_crop_again():
         (item,) = await calls_of(talk, turn)
         first = await client.get(item["output"][1]["image_url"])
         told = (await replayed(client, talk, turn, item["id"])).json()
-        assert (told["call"], told["name"], told["seconds"] >= 0) == (item["id"], "zoom", True)
+        assert (told["call"], told["name"]) == (item["id"], "zoom")
         assert told["output"][0] == item["output"][0]
         assert base64.b64decode(told["output"][1]["image_url"].partition(",")[2]) == first.content
         assert client.service.admission.slots.free == client.service.admission.slots.total
