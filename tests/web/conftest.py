@@ -20,9 +20,11 @@ def browser():
 
 
 @pytest.fixture
-def context(browser):
-    """A fresh profile. Whatever leaves this machine, and every error on a page, fails the test."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+def context(browser, request):
+    """A fresh profile, in a language by indirect parameter. Whatever leaves this machine, and every error on a page,
+    fails the test."""
+    language = getattr(request, "param", "en-US")
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale=language)
     context.set_default_timeout(30_000)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     foreign, errors = [], []

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.agent.scripted import says
 from tests.server.serving import live
 from tests.web.driving import CHART, Held, asked, expect, opened
@@ -53,9 +55,8 @@ def test_a_copy_of_the_tab_does_not_send_twice(page, context):
     assert len(backend.requests) == 2
 
 
-def test_the_app_speaks_the_language_of_the_browser(browser):
-    context = browser.new_context(locale="de-DE")
-    page = context.new_page()
+@pytest.mark.parametrize("context", ["de-DE"], indirect=True)
+def test_the_app_speaks_the_language_of_the_browser(page):
     with live(says("ja")) as (url, _):
         page.goto(url)
         expect(page.get_by_role("radio", name="Denkend")).to_be_checked()
@@ -63,7 +64,6 @@ def test_the_app_speaks_the_language_of_the_browser(browser):
         page.locator("#composer").fill("hallo")
         page.keyboard.press("Enter")
         expect(page.get_by_role("button", name="Neu antworten")).to_be_visible()
-    context.close()
 
 
 def test_the_operator_makes_a_key_with_limits_and_sees_usage_and_health(page):
