@@ -38,6 +38,7 @@ _FRAME = 1 << 16  # bytes of a body that are not the file
 _FIELDS = 16
 _LASTING = (3600, 30 * 86400)  # seconds that an upload may ask for
 _PAGE = 1000
+_NAME_BYTES = 255
 _UNKNOWN = "application/octet-stream"
 _PICTURES = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
@@ -116,14 +117,7 @@ async def content(request: Request) -> Response:
     data = await service_of(request).store.file_data(file.owner, file.id)
     if data is None:  # deleted a moment ago
         raise not_found("file", file.id)
-    headers = {
-        "content-disposition": attachment(file.name),
-        "content-security-policy": "default-src 'none'; sandbox",
-        "x-content-type-options": "nosniff",
-        "cross-origin-resource-policy": "same-origin",
-        "cache-control": "private",
-    }
-    return Response(data, headers=headers, media_type=file.media_type)
+    return download(data, file.name, file.media_type)
 
 
 async def delete(request: Request) -> Response:
@@ -148,10 +142,16 @@ def told(file: File) -> dict[str, Any]:
 
 
 def display_name(given: str) -> str:
-    """The last part of a path, without characters that control how it looks, at most 255 long."""
+    """The last part of a path, without characters that control how it looks, at most as long as a file system takes."""
     last = re.split(r"[/\\]", given)[-1]
     seen = "".join(character for character in last if not unicodedata.category(character).startswith("C")).strip()
-    return "file" if seen in ("", ".", "..") else seen[:255]
+    return "file" if seen in ("", ".", "..") else seen.encode()[:_NAME_BYTES].decode(errors="ignore")
+
+
+def download(data: bytes, name: str, media_type: str) -> Response:
+    """An answer that is saved; that it may not run, nor be sniffed or framed, the guard says of all answers."""
+    headers = {"content-disposition": attachment(name), "cache-control": "private"}
+    return Response(data, headers=headers, media_type=media_type)
 
 
 def attachment(name: str) -> str:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from firesteel.server.errors import not_found
-from firesteel.server.files import attachment, media_type_of
+from firesteel.server.files import download, media_type_of
 from firesteel.server.http import answer_json, caller_of, service_of
 from firesteel.server.responses.blobs import placed
 from firesteel.server.store import StoredResponse, Thread
@@ -92,14 +92,7 @@ async def file(request: Request) -> Response:
     data = await content_of(service_of(request).store, turn.owner, entry) if entry else None
     if data is None:
         raise not_found("file", name)
-    headers = {
-        "content-disposition": attachment(name),
-        "content-security-policy": "default-src 'none'; sandbox",
-        "x-content-type-options": "nosniff",
-        "cross-origin-resource-policy": "same-origin",
-        "cache-control": "private",
-    }
-    return Response(data, headers=headers, media_type=media_type_of(data))
+    return download(data, name, media_type_of(data))
 
 
 async def turn_of_path(request: Request) -> StoredResponse:
