@@ -27,8 +27,7 @@ class Caller:
 @dataclass(frozen=True, kw_only=True)
 class Ask:
     """`model` is the name that the caller used. `theirs` are schemas of the caller's own tools, `tools` the names of
-    those that run here. `files` are put into the working folder of the tools, contents by name; `keep` is given the
-    folder when the tools are done.
+    those that run here. `fill` is given the working folder of the tools before they begin, `keep` when they are done.
 
     `n` samples of one question; `seconds` is the caller's own deadline.
     """
@@ -38,7 +37,7 @@ class Ask:
     mind: Mind
     theirs: tuple[Mapping[str, Any], ...] = ()
     tools: tuple[str, ...] = ()
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    fill: Callable[[Path], Awaitable[None]] | None = None
     keep: Callable[[Path], Awaitable[None]] | None = None
     n: int = 1
     seconds: float | None = None

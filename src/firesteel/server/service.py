@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from firesteel.agent import Event
-from firesteel.agent.files import write_file
 from firesteel.agent.limits import Budget
 from firesteel.agent.schedule import Joined
 from firesteel.agent.toolbox import toolbox
@@ -224,8 +223,8 @@ class Answer:
             tools: list[Tool] = []
             if ask.tools:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="firesteel-")))
-                for name, data in ask.files.items():
-                    write_file(_made(folder / "data"), name, data)
+                if ask.fill:  # not before the request has its place: many that wait would hold many files
+                    await ask.fill(_made(folder / "data"))
                 tools = await stack.enter_async_context(toolbox(ask.tools, trace, backend, mind, _LOG.info, folder))
                 if ask.keep:
                     stack.push_async_callback(ask.keep, folder / "data")

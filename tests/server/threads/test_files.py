@@ -1,10 +1,13 @@
 """The files of a thread lie in its turns, each branch has its own, and none leads out of the folder."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from firesteel.server.threads import files
 from firesteel.server.threads.files import Folder
-from tests.agent.scripted import calls, says
+from tests.agent.scripted import Scripted, calls, says
 from tests.server.threads.talking import begun, code, talk
 
 
@@ -71,6 +74,65 @@ def test_what_the_user_gave_lies_in_the_folder_until_it_is_taken_back():
         await client.post(talk.url, json={"settings": {}})
         second = await talk.say("look", first, **TOOLS)
         assert await listed(talk, second) == {}
+
+
+def test_a_name_that_has_no_place_locks_nothing():
+    see = calls(("container.view", {"path": "."}))
+
+    @talk(written("data/x.csv", "1"), says("ok"), see, says("seen"))
+    async def _(client, talk):
+        first = await talk.say("write", **TOOLS)
+        given = [{"id": await uploaded(client, name, b"2")} for name in ("data", ".scratch", "b.txt")]
+        await client.post(talk.url, json={"settings": {"files": given}})
+        second = await talk.say("look", first, **TOOLS)
+        assert set(await listed(talk, second)) == {"data/x.csv", "b.txt"}
+        assert (await talk.read())["turns"][1]["status"] == "completed"
+
+
+def test_files_stay_where_the_folder_cannot_be_looked_through(monkeypatch):
+    @talk(written("a.txt", "one"), says("ok"), written("b.txt", "two"), says("ok"))
+    async def _(client, talk):
+        first = await talk.say("write", **TOOLS)
+
+        def survey(folder, most):
+            raise ValueError("The working folder is nested more than 32 deep.")
+
+        monkeypatch.setattr(files, "survey", survey)
+        second = await talk.say("write", first, **TOOLS)
+        assert list(await listed(talk, second)) == ["a.txt"]
+
+
+def test_a_turn_that_is_refused_reads_no_file(monkeypatch):
+    class Narrow(Scripted):
+        slots = 1
+
+    @talk(backend=Narrow(says("word " * 40), pause=0.02), queue=0)
+    async def _(client, talk):
+        id = await uploaded(client, "a", b"1")
+        await client.post(talk.url, json={"settings": {"files": [{"id": id}]}})
+        other = asyncio.create_task(talk.say("x"))
+        while not client.service.backend.running:
+            await asyncio.sleep(0.01)
+        read = []
+        monkeypatch.setattr(client.service.store, "file_data", lambda *given: read.append(given))
+        body = {"model": "kindling", "input": "hi", "firesteel": {"thread": talk.id, "tools": ["files"]}}
+        assert (await client.post("/v1/responses", json=body)).status_code == 429
+        await other
+        assert read == []
+
+
+def test_files_of_older_turns_are_read():
+    """Their rows name the blob as a packed data URL does."""
+
+    @talk(written("a.txt", "one"), says("ok"), calls(("container.view", {"path": "a.txt"})), says("seen"))
+    async def _(client, talk):
+        first, store = await talk.say("write", **TOOLS), client.service.store
+        row = await store.get_response("local", first)
+        (entry,) = row.request["files"]
+        old = {"firesteel:blob": entry.pop("blob"), "head": "data:application/octet-stream;base64"}
+        await store.put_response(replace(row, request=row.request | {"files": [entry | {"content": old}]}))
+        await talk.say("look", first, **TOOLS)
+        assert "one" in str((await talk.read())["turns"][1]["output"])
 
 
 def test_too_much_is_refused(monkeypatch):

@@ -111,13 +111,13 @@ class ResponseBody(Loose):
 @dataclass(frozen=True)
 class Tools:
     """`theirs` are the schemas of the caller's functions by the names that the model sees, `names` what the caller
-    calls them: (namespace or "", name). `here` run here, with `files` at hand. `told` repeats the body.
+    calls them: (namespace or "", name). `here` run here, with `files` at hand (ids by name). `told` repeats the body.
     """
 
     theirs: Mapping[str, dict[str, Any]]
     names: Mapping[str, tuple[str, str]]
     here: tuple[str, ...]
-    files: Mapping[str, bytes]
+    files: Mapping[str, str]
     told: list[dict[str, Any]]
 
 
@@ -127,7 +127,7 @@ async def tools_of_body(service: Service, caller: Caller, body: ResponseBody) ->
     names: dict[str, tuple[str, str]] = {}
     told: list[dict[str, Any]] = []
     kinds: list[str] = []
-    files: dict[str, bytes] = {}
+    files: dict[str, str] = {}
 
     def take(given: Mapping[str, Any], where: str, namespace: str = "") -> FunctionTool:
         function = checked(FunctionTool, given, where)
@@ -218,13 +218,12 @@ def _named(choice: Mapping[str, Any], tools: Tools) -> str:
     return full
 
 
-async def _files(service: Service, caller: Caller, container: Any) -> dict[str, bytes]:
-    """The uploaded files that a code interpreter is given."""
-    files: dict[str, bytes] = {}
+async def _files(service: Service, caller: Caller, container: Any) -> dict[str, str]:
+    """The uploaded files that a code interpreter is given, their ids by their names."""
+    files: dict[str, str] = {}
     for id in container.get("file_ids") or () if isinstance(container, dict) else ():
         file = await service.store.get_file(caller.owner, id) if isinstance(id, str) else None
-        data = await service.store.file_data(caller.owner, file.id) if file else None
-        if file is None or data is None:
+        if file is None:
             raise not_found("file", str(id))
-        files[file.name] = data
+        files[file.name] = file.id
     return files

@@ -7,13 +7,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from firesteel.agent.files import write_file
 from firesteel.format import Message
 from firesteel.server.ask import Ask, Caller
 from firesteel.server.chat.reply import tokens_of
@@ -69,8 +72,7 @@ async def question(
         raise invalid("A response in the background must be stored.", "background")
     id, folder = new_response_id(), None
     if body.firesteel and body.firesteel.thread is not None:
-        await _check_turn(service, caller, body, body.firesteel.thread)
-        folder = await Folder.of(service.store, caller.owner, body.firesteel.thread, body.previous_response_id, id)
+        folder = await _folder(service, caller, body, body.firesteel.thread, id)
     seals = await service.part(Seals).ready()
     before = await earlier(service, caller, body.previous_response_id, cached)
     reader = Reader(service, caller, seals, before)
@@ -85,6 +87,8 @@ async def question(
     messages: Sequence[Message] = [*system, *before, *reader.messages]
     if messages and messages[-1].role == "assistant":
         raise invalid("The conversation ends with an answer: there is nothing to answer.", "input")
+    if folder and tools.here:
+        folder.check()
     mind = mind_of_body(service, body, choice, tools)
     if body.firesteel and body.firesteel.thread is not None:
         mind = replace(mind, permit=service.part(Permissions).of(caller.owner, body.firesteel.thread))
@@ -101,7 +105,7 @@ async def question(
             mind=mind,
             theirs=tuple(theirs.values()),
             tools=tools.here,
-            files={**(await folder.contents() if folder and tools.here else {}), **tools.files},
+            fill=partial(_fill, service.store, caller.owner, folder, tools.files),
             keep=folder.keep if folder else None,
             seconds=body.firesteel.seconds if body.firesteel else None,
         ),
@@ -116,17 +120,30 @@ async def question(
     )
 
 
-async def _check_turn(service: Service, caller: Caller, body: ResponseBody, thread: str) -> None:
-    """Raises ApiError where the body asks for what cannot be a turn of its thread."""
+async def _folder(service: Service, caller: Caller, body: ResponseBody, thread: str, turn: str) -> Folder:
+    """The folder of a turn. Raises ApiError where the body asks for what cannot be a turn of its thread."""
+    store, previous = service.store, body.previous_response_id
     if not body.stored or body.conversation is not None:
         raise invalid("A turn of a thread is stored, and belongs to no conversation.", "firesteel.thread")
-    if await service.store.get_thread(caller.owner, thread) is None:
+    found = await store.get_thread(caller.owner, thread)
+    if found is None:
         raise not_found("thread", thread)
-    if body.previous_response_id is not None:
-        before = await service.store.get_response(caller.owner, body.previous_response_id)
-        if before is not None and before.thread != thread:
-            message = f"The response {before.id!r} is no turn of the thread {thread!r}."
-            raise invalid(message, "previous_response_id", "response_in_other_thread")
+    before = await store.get_response(caller.owner, previous) if previous is not None else None
+    if before is not None and before.thread != thread:
+        message = f"The response {before.id!r} is no turn of the thread {thread!r}."
+        raise invalid(message, "previous_response_id", "response_in_other_thread")
+    return await Folder.of(store, found, before, turn)
+
+
+async def _fill(store: Store, owner: str, thread: Folder | None, given: Mapping[str, str], folder: Path) -> None:
+    """Puts the files of a thread, and those that a code interpreter is given, into the folder of the tools. Raises
+    ValueError for one of the latter that cannot lie there.
+    """
+    if thread:
+        await thread.fill(folder)
+    for name, id in given.items():
+        if (data := await store.file_data(owner, id)) is not None:
+            await asyncio.to_thread(write_file, folder, name, data)
 
 
 async def earlier(

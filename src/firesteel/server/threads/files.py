@@ -3,30 +3,31 @@
 - A turn begins with the files that the turn before it left, so every branch has its own; they are blobs that the turn's
   row names, and go with it. Files that the user gave are named in the thread's settings (`{"files": [{"id"}]}`, uploads
   of the same owner) and lie in the folder of every turn until they are taken back.
+- A given file whose name has no place in the folder, as a folder of the tools bears it, is left out of the turn.
 - Code wrote the folder: links are not followed, and what is too large or too much is left out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from firesteel.agent.files import read_file
+from firesteel.agent.files import read_file, write_file
 from firesteel.agent.sandbox import Limits
 from firesteel.agent.sandbox.supervise import hidden, survey
 from firesteel.server.errors import invalid
-from firesteel.server.responses.blobs import packed, placed
-from firesteel.server.store import Store, StoredResponse
+from firesteel.server.responses.blobs import placed
+from firesteel.server.store import Store, StoredResponse, Thread
 
 _LOG = logging.getLogger("firesteel.server")
 MOST, LARGEST, MOST_BYTES = 200, 8 << 20, 64 << 20  # files of a turn; bytes of one that a tool made; bytes of all
 _GIVEN = 100
 
-# {"name", "bytes", "turn"}: the turn that made it, and the "content" as it is packed; or None, and the "file" given.
+# {"name", "bytes", "turn"}: the turn that made it, and its "blob"; or None, and the "file" given.
 Entry = Mapping[str, Any]
 
 
@@ -36,45 +37,58 @@ class Folder:
     def __init__(self, store: Store, owner: str, turn: str, files: Sequence[Entry]) -> None:
         self.files = list(files)
         self._store, self._owner, self._turn = store, owner, turn
-        self._before: dict[str, bytes] = {}
+        self._before: dict[str, str] = {}  # the SHA-256 of what the tools found, by name
 
     @classmethod
-    async def of(cls, store: Store, owner: str, thread: str, previous: str | None, turn: str) -> Folder:
-        """The folder with which a turn begins, behind the turn `previous`."""
-        found = await store.get_thread(owner, thread)
-        given = found.settings.get("files") if found else None
-        files: dict[str, Entry] = {}
+    async def of(cls, store: Store, thread: Thread, before: StoredResponse | None, turn: str) -> Folder:
+        """The folder with which a turn begins, behind the turn `before`."""
+        made = [each for each in files_of(before) if each["turn"] is not None] if before else []
+        files, given = {each["name"]: each for each in made}, thread.settings.get("files")
         for each in given[:_GIVEN] if isinstance(given, list) else ():
             id = each.get("id") if isinstance(each, dict) else None
-            file = await store.get_file(owner, id) if isinstance(id, str) else None
+            file = await store.get_file(thread.owner, id) if isinstance(id, str) else None
             if file is not None:
-                files[file.name] = {"name": file.name, "bytes": file.bytes, "turn": None, "file": file.id}
-        before = await store.get_response(owner, previous) if previous else None
-        files |= {each["name"]: each for each in files_of(before) if each["turn"] is not None} if before else {}
-        return cls(store, owner, turn, list(files.values()))
+                entry = {"name": file.name, "bytes": file.bytes, "turn": None, "file": file.id}
+                files.setdefault(file.name, entry)
+        return cls(store, thread.owner, turn, list(files.values()))
 
-    async def contents(self) -> dict[str, bytes]:
-        """What lies there when the tools begin, by name. Raises ApiError where that is too much."""
+    def check(self) -> None:
+        """Raises ApiError where there is too much for the tools."""
         if sum(entry["bytes"] for entry in self.files) > MOST_BYTES:
             raise invalid(
                 f"The files of this thread have more than {MOST_BYTES:,} bytes: take some back.", "firesteel.thread"
             )
+
+    async def fill(self, folder: Path) -> None:
+        """Puts the files where the tools find them."""
         for entry in self.files:
-            if (data := await content_of(self._store, self._owner, entry)) is not None:
-                self._before[entry["name"]] = data
-        return self._before
+            name, data = entry["name"], await content_of(self._store, self._owner, entry)
+            if data is None:
+                continue
+            try:
+                if hidden(name):
+                    raise ValueError(f"{name} is a name of the sandbox.")
+                await asyncio.to_thread(write_file, folder, name, data)
+            except ValueError as error:
+                _LOG.warning("A file of a thread has no place in the folder: %s", error)
+            else:
+                self._before[name] = _digest(data)
 
     async def keep(self, folder: Path) -> None:
-        """Keeps what lies there now."""
+        """Keeps what lies there now; where that cannot be read, the turn keeps what it began with."""
         known, kept = {entry["name"]: entry for entry in self.files}, []
-        sizes = {name: len(data) for name, data in self._before.items()}
-        for name, data in (await asyncio.to_thread(_read, folder, sizes)).items():
-            if self._before.get(name) == data:
+        sizes = {name: known[name]["bytes"] for name in self._before}
+        try:
+            found = await asyncio.to_thread(_read, folder, sizes)
+        except ValueError as error:
+            _LOG.warning("The files of a turn are not kept: %s", error)
+            return
+        for name, data in found.items():
+            if self._before.get(name) == _digest(data):
                 kept.append(known[name])
             else:
-                url = f"data:application/octet-stream;base64,{base64.b64encode(data).decode()}"
-                content = await packed(self._store, url)
-                kept.append({"name": name, "bytes": len(data), "turn": self._turn, "content": content})
+                blob = await self._store.put_blob(data)
+                kept.append({"name": name, "bytes": len(data), "turn": self._turn, "blob": blob})
         self.files = kept
 
 
@@ -87,18 +101,21 @@ async def content_of(store: Store, owner: str, entry: Entry) -> bytes | None:
     """None for a file that was given and is deleted."""
     if entry["turn"] is None:
         return await store.file_data(owner, entry["file"])
-    return await store.get_blob(placed(entry["content"], str))
+    # Older rows name it as a packed data URL does.
+    return await store.get_blob(entry["blob"] if "blob" in entry else placed(entry["content"], str))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _read(folder: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
-    """The files of a folder, as many as are kept; `sizes` are those of files that were there before."""
+    """The files of a folder, as many as are kept; `sizes` are those of files that were there before. Raises ValueError
+    for a folder that cannot be looked through.
+    """
     if not folder.is_dir():
         return {}
-    try:
-        found = sorted(survey(folder, Limits().files).files.items())
-    except ValueError as error:
-        _LOG.warning("The files of a turn are not kept: %s", error)
-        return {}
+    found = sorted(survey(folder, Limits().files).files.items())
     read: dict[str, bytes] = {}
     room = MOST_BYTES
     for name, (_, size, _) in found:
