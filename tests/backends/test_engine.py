@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from firesteel.backends.base import Request, complete
+from firesteel.backends.base import BackendFailed, Request, complete
 from firesteel.backends.engine import EngineBackend
 from firesteel.backends.score import score
 from firesteel.format import Message, Part, render
@@ -148,6 +148,24 @@ def test_closing_the_backend_ends_what_runs(engine, script):
         return reasons
 
     assert asyncio.run(run())[-4:] == ["error"] * 4
+
+
+def test_a_refresh_that_fails_or_comes_too_late_says_so(engine, monkeypatch):
+    stopped = threading.Event()
+
+    async def run():
+        monkeypatch.setattr(engine._worker._engine, "refresh", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await engine.refresh()
+        engine._worker._commands.put(stopped.wait)
+        engine._worker._commands.put(None)  # the end comes before the refresh
+        waiting = asyncio.create_task(engine.refresh())
+        await asyncio.sleep(0)
+        stopped.set()
+        with pytest.raises(BackendFailed, match="has ended"):
+            await waiting
+
+    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,7 +17,7 @@ from queue import SimpleQueue
 import numpy as np
 import torch
 
-from firesteel.backends.base import ContextExceeded, Delta, Request, TokenLogprob, check_tokens
+from firesteel.backends.base import BackendFailed, ContextExceeded, Delta, Request, TokenLogprob, check_tokens
 from firesteel.backends.grammar import turn_grammar
 from firesteel.backends.sample import Sample
 from firesteel.engine import Engine, Job, Prompt, Rollout, Sampling
@@ -62,8 +63,10 @@ class EngineBackend:
         self._worker = _Worker(Engine(model, tokenizer, slots, self.context))
 
     async def refresh(self) -> None:
-        """To be awaited when the model's weights have changed and nothing is in flight."""
-        await asyncio.to_thread(self._worker.refresh)
+        """To be awaited when the model's weights have changed and nothing is in flight. Raises what the engine raises,
+        BackendFailed where it has ended before.
+        """
+        await asyncio.wrap_future(self._worker.refresh())
 
     async def close(self) -> None:
         """Ends the engine's thread; requests in flight end."""
@@ -203,9 +206,10 @@ class _Worker:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._lock = threading.Lock()  # over the two that follow
+        self._lock = threading.Lock()  # over the three that follow
         self._ended = False
         self._streams: set[_Stream] = set()
+        self._refreshes: set[Future[None]] = set()
         self._thread = threading.Thread(target=self._run, name="firesteel-engine", daemon=True)
         self._thread.start()
 
@@ -213,17 +217,24 @@ class _Worker:
         self._commands.put(None)
         self._thread.join()
 
-    def refresh(self) -> None:
-        done = threading.Event()
+    def refresh(self) -> Future[None]:
+        done: Future[None] = Future()
+        done.set_running_or_notify_cancel()  # whoever gives up waiting takes nothing back
+        done.add_done_callback(self._refreshes.discard)
 
         def command() -> None:
-            self._engine.refresh()
-            done.set()
+            try:
+                self._engine.refresh()
+            except Exception as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
 
         with self._lock:
             assert not self._ended, "the backend is closed"
+            self._refreshes.add(done)
             self._commands.put(command)
-        done.wait()
+        return done
 
     def submit(self, stream: _Stream, prompt: Prompt, n: int, sampling: Sampling) -> None:
         def command() -> None:
@@ -263,6 +274,8 @@ class _Worker:
                 self._ended = True
                 for stream in self._streams:
                     stream.send(None)
+                for refresh in list(self._refreshes):
+                    refresh.set_exception(BackendFailed("The engine has ended."))
 
     def _tell(self, grown: list[tuple[Job, Rollout]]) -> None:
         with self._lock:
