@@ -1,4 +1,4 @@
-"""What a frame costs while a long answer streams into a conversation of 500 turns: `python web/frames.py`.
+"""What a frame costs while a long answer streams into a conversation of 500 turns: `python bench/frames.py`.
 
 - Work is the processor time of the page's main thread from one frame to the next (Chromium's trace), which other
   programs on the machine do not lengthen; the interval between frames, which they do, stands beside it. Both are
@@ -13,22 +13,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
+from serving.process import running
+
+from firesteel.backends import Delta, Request
+from firesteel.server.run import run
+from firesteel.server.settings import Settings
 
 RUNS, TURNS = 5, 500
 PIECE, PAUSE = 4, 0.01  # characters of a piece, seconds between two
@@ -51,9 +52,7 @@ class Writer:
 
     name, tokenizer, context, slots = "writer", None, None, 8
 
-    async def stream(self, request: Any) -> AsyncGenerator[Any, None]:
-        from firesteel.backends import Delta
-
+    async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         yield Delta(index=0, text=f" to=user<|message|>{BEGUN}", token_ids=(1,))
         text = f"{ANSWER}<|eot|>"
         for at in range(0, len(text), PIECE):
@@ -65,39 +64,10 @@ class Writer:
         pass
 
 
-async def serve(port: int) -> None:
-    import uvicorn
-
-    from firesteel.server.app import create_app
-    from firesteel.server.service import Service
-    from firesteel.server.settings import Settings
-    from firesteel.server.store import Store
-
-    with tempfile.TemporaryDirectory() as folder:
-        store = await Store.open(f"sqlite:///{folder}/store.sqlite")
-        service = Service.of(Settings(data=Path(folder), log_requests=False), Writer(), store, "writer")
-        config = uvicorn.Config(create_app(service), port=port, log_level="error", lifespan="off")
-        await uvicorn.Server(config).serve()
-
-
-@contextmanager
-def served() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, __file__, "serve", str(port)])
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            time.sleep(0.25)
-            try:
-                urllib.request.urlopen(f"{url}/ready", timeout=5).close()
-                break
-            except OSError:
-                continue
-        yield url
-    finally:
-        server.terminate()
-        server.wait(30)
+def serve(data: Path) -> int:
+    settings = Settings(port=0, backend="writer", data=data, drain_seconds=2, log_requests=False)
+    logging.disable(logging.INFO)
+    return run(settings, lambda url: print(url, flush=True), lambda _: Writer())
 
 
 def thread_of(count: int) -> dict[str, Any]:
@@ -122,7 +92,7 @@ def thread_of(count: int) -> dict[str, Any]:
     return head | {"leaf": turns[-1]["id"], "turns": turns}
 
 
-def run(browser: Browser, url: str, trace: Path) -> tuple[list[float], list[float], Counter[str]]:
+def watched(browser: Browser, url: str, trace: Path) -> tuple[list[float], list[float], Counter[str]]:
     """(work in ms of each frame, intervals in ms, work in ms by kind) of one answer."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     answer = page.request.post(f"{url}/v1/threads/import", data=thread_of(TURNS))
@@ -147,7 +117,7 @@ def run(browser: Browser, url: str, trace: Path) -> tuple[list[float], list[floa
 
 def read(events: list[dict[str, Any]]) -> tuple[list[float], Counter[str]]:
     """Work of each frame, and of all by kind, in ms, on the main thread that had the most of it."""
-    tasks = [event for event in events if event["name"] == "RunTask" and "tdur" in event]
+    tasks = sorted((each for each in events if each["name"] == "RunTask" and "tdur" in each), key=itemgetter("ts"))
     names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
     used: Counter[tuple[int, int]] = Counter()
     for task in tasks:
@@ -157,9 +127,9 @@ def read(events: list[dict[str, Any]]) -> tuple[list[float], Counter[str]]:
     mine = [event for event in events if (event["pid"], event["tid"]) == main]
     frames = [event["ts"] for event in mine if event["name"] == "FireAnimationFrame"]
     work, spent = [], 0.0
-    for task in sorted(
-        (event for event in mine if event["name"] == "RunTask" and "tdur" in event), key=itemgetter("ts")
-    ):
+    for task in tasks:
+        if (task["pid"], task["tid"]) != main:
+            continue
         spent += task["tdur"] / 1000
         if any(task["ts"] <= at <= task["ts"] + task["dur"] for at in frames):
             work.append(spent)
@@ -178,10 +148,15 @@ def main() -> None:
     chromium = shutil.which("chromium")
     assert chromium, "a chromium is needed on the path"
     rows, kinds = [], Counter[str]()
-    with served() as url, sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running("frames.py", "serve", f"{folder}/data") as server,
+        sync_playwright() as playwright,
+    ):
+        url = f"http://{server.host}:{server.port}"
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for number in range(RUNS):
-            work, intervals, found = run(browser, url, Path(folder) / "trace.json")
+            work, intervals, found = watched(browser, url, Path(folder) / "trace.json")
             rows.append([percentile(each, share) for each in (work, intervals) for share in (0.5, 0.95, 0.99)])
             kinds += found
             print(f"run {number + 1}: {len(work)} frames;", " ".join(f"{value:.1f}" for value in rows[-1]), flush=True)
@@ -194,6 +169,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
-        asyncio.run(serve(int(sys.argv[2])))
-    else:
-        main()
+        sys.exit(serve(Path(sys.argv[2])))
+    main()
