@@ -8,7 +8,7 @@ from firesteel.model import Config, Muse
 from firesteel.recipes.kindling import glimmer
 from firesteel.train.batches import device_batch
 from firesteel.train.learner import Learner
-from firesteel.train.rl.loss import Weighted, advantages, cispo, decoupled, packed, token_logprobs
+from firesteel.train.rl.loss import Weighted, advantages, cispo, decoupled, packed, shortest_right, token_logprobs
 from firesteel.train.rl.rollouts import Spoken
 
 
@@ -36,6 +36,11 @@ def test_what_thinking_costs_does_not_drown_in_right_and_wrong():
     assert solved[0] == solved[2] == pytest.approx(-solved[1]) and solved[0] > 0.4  # as if all were about length
     assert mostly[1] > mostly[0] == mostly[3] > mostly[2]  # right and short, right, wrong
     assert decoupled(rewards, costs, 0.0)[0] is None
+
+
+def test_the_shortest_of_the_right_samples_is_what_is_imitated():
+    rewards, lengths = [[1.0, 0.0, 1.0, 0.5], [0.0, 0.5], [1.0, 1.0]], [[7, 1, 4, 2], [1, 1], [3, 3]]
+    assert shortest_right(rewards, lengths) == [[0, 0, 1, 0], None, [1, 0]]
 
 
 def test_every_sampled_token_is_learnt_once_with_its_own_advantage_and_no_token_of_a_prompt():

@@ -22,8 +22,9 @@ class Phase:
     Where thinking is free, low strengths would learn to think like high ones: such a phase should ask for high ones.
     `mastered` draws most what is mostly right, where answers differ in length alone; else what is right half the time.
     `penalty` is what the price of thinking (`reward.PENALTY`) weighs beside being right, each by its own deviation; 0:
-    thinking is free. `refine` is the share of prompts that show other answers, as a round of refinement does, or ask
-    for the best of them. `calls` is the share of prompts that need a tool.
+    thinking is free. `imitate` learns the shortest right sample of each group and nothing from the others, which is
+    what compression is compared with. `refine` is the share of prompts that show other answers, as a round of
+    refinement does, or ask for the best of them. `calls` is the share of prompts that need a tool.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Phase:
     strengths: tuple[str, ...] = ("low", "medium", "high", "xhigh")
     mastered: bool = False
     penalty: float = 0.0
+    imitate: bool = False
     refine: float = 0.0
     calls: float = 0.0
 

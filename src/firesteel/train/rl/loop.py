@@ -32,7 +32,7 @@ from firesteel.train.rl import dashboard
 from firesteel.train.rl.checkpoint import claim, read_place, restore, store
 from firesteel.train.rl.config import Phase, RLRun
 from firesteel.train.rl.episodes import Curriculum, Episode, draw_call, draw_operator, draw_problem
-from firesteel.train.rl.loss import Rows, Weighted, cispo, decoupled, packed, token_logprobs
+from firesteel.train.rl.loss import Rows, Weighted, cispo, decoupled, packed, shortest_right, token_logprobs
 from firesteel.train.rl.reward import thinking_costs, weight
 from firesteel.train.rl.rollouts import Rollout, prompt_tokens, sample
 from firesteel.train.tokenizer import write_companions
@@ -136,11 +136,15 @@ class Reinforcer:
             thinking_costs(verdicts, [one.thinking for one in group], weight(episode.strength))
             for verdicts, group, episode in zip(right, groups, episodes, strict=True)
         ]
+        if phase.imitate:
+            worths = shortest_right(right, [[one.thinking for one in group] for group in groups])
+        else:
+            worths = decoupled(right, costs, phase.penalty * self.relief)
         weighted = []
-        for group, worth in zip(groups, decoupled(right, costs, phase.penalty * self.relief), strict=True):
+        for group, worth in zip(groups, worths, strict=True):
             if worth is not None:
                 pairs = zip(group, worth, strict=True)
-                weighted += [Weighted(turn, value) for one, value in pairs for turn in one.turns]
+                weighted += [Weighted(turn, value) for one, value in pairs if value for turn in one.turns]
         for episode, group in zip(episodes, groups, strict=True):
             self.curriculum.note(episode.key, sum(one.right for one in group) / len(group))
         row: dict[str, Any] = {"stage": self.phase_index, "step": self.step + 1, "kind": "update"}

@@ -67,6 +67,15 @@ def decoupled(
     return found
 
 
+def shortest_right(rewards: Sequence[Sequence[float]], lengths: Sequence[Sequence[int]]) -> list[list[float] | None]:
+    """Weights that make a fine-tuning of an update: 1 for the shortest of a group's right samples, 0 for the others."""
+    found: list[list[float] | None] = []
+    for right, tokens in zip(rewards, lengths, strict=True):
+        best = min((at for at, reward in enumerate(right) if reward == 1), key=lambda at: tokens[at], default=None)
+        found.append(None if best is None else [float(at == best) for at in range(len(right))])
+    return found
+
+
 def packed(turns: Sequence[Weighted], rows: int, length: int, pad: int) -> Iterator[Rows]:
     """Packs turns into rows, longest first into the fullest row that has room (best fit), `rows` rows at a time.
 
