@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import random
+from weakref import WeakSet
 
 import pytest
 import uvloop
 
 from firesteel.backends import llama_client
 from firesteel.backends.llama_client import FAST, exchange
+from firesteel.backends.llama_server import LlamaServer
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 LINES = [b"data: %d %s\r\n\n" % (number, b"x" * (number * 7 % 90)) for number in range(60)]
@@ -128,6 +130,21 @@ def test_a_server_that_goes_away_is_noticed(run):
     assert (first, rest) == (b"data:", b"")
     with pytest.raises(ConnectionRefusedError):
         run(read(port))
+
+
+def test_what_waits_for_its_first_word_is_broken_off_too(run):
+    async def main():
+        llama = LlamaServer.__new__(LlamaServer)  # without a model
+        llama._host, llama._key, llama._open = "127.0.0.1", "key", WeakSet()
+        async with server(leaves_open=True) as (llama._port, asked):
+            waiting = asyncio.create_task(anext(llama.events("/completion", {})))
+            while not asked:
+                await asyncio.sleep(0.001)
+            llama.break_off()
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(waiting, 30)
+
+    run(main())
 
 
 def test_giving_up_ends_the_connection(run):

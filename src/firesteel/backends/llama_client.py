@@ -13,7 +13,7 @@ import asyncio
 import math
 import socket
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 FAST, SLOW = 0.004, 0.032  # seconds of the slowest beat
@@ -23,9 +23,12 @@ _END = b"0\r\n\r\n"
 
 
 @asynccontextmanager
-async def exchange(host: str, port: int, head: str, body: bytes) -> AsyncGenerator[Answer, None]:
+async def exchange(
+    host: str, port: int, head: str, body: bytes, opened: Callable[[Answer], None] = lambda _: None
+) -> AsyncGenerator[Answer, None]:
     """Sends a request, whose `head` lacks the length and the end; ends the connection with the body of the `with`.
 
+    `opened` is told of the answer before anything of it has come, which may take as long as the server reads a prompt.
     Raises OSError where the server is not there or goes away before it answers.
     """
     loop = asyncio.get_running_loop()
@@ -38,6 +41,7 @@ async def exchange(host: str, port: int, head: str, body: bytes) -> AsyncGenerat
         connection.close()
         raise
     answer.transport = transport
+    opened(answer)
     try:
         transport.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
         await answer.begin()

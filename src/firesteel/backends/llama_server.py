@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ class LlamaServer:
         """The whole answer to a GET, or to a POST of `body`. Raises LlamaError if the server refuses."""
         method, data = ("GET", b"") if body is None else ("POST", json.dumps(body).encode())
         pieces = []
-        async with exchange(self._host, self._port, self._head(method, path), data) as answer:
+        async with self._exchange(method, path, data) as answer:
             while piece := await answer.read():
                 pieces.append(piece)
         told = orjson.loads(b"".join(pieces))
@@ -114,10 +115,9 @@ class LlamaServer:
         `fast` ones come some milliseconds after they happened, at any cost. Raises LlamaError if the server refuses, at
         once or on the way.
         """
-        async with exchange(self._host, self._port, self._head("POST", path), json.dumps(body).encode()) as answer:
+        async with self._exchange("POST", path, json.dumps(body).encode()) as answer:
             pending = b""
             answer.slowest = FAST if fast else SLOW
-            self._open.add(answer)
             while piece := await answer.read():
                 *lines, pending = (pending + piece).split(b"\n")
                 events = [orjson.loads(line[6:]) for line in lines if line.startswith(b"data: {")]
@@ -129,11 +129,12 @@ class LlamaServer:
             if answer.status != 200:
                 raise _error(answer.status, orjson.loads(pending))
 
-    def _head(self, method: str, path: str) -> str:
-        return (
+    def _exchange(self, method: str, path: str, data: bytes) -> AbstractAsyncContextManager[Answer]:
+        head = (
             f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nAuthorization: Bearer {self._key}\r\n"
             "Content-Type: application/json\r\n"
         )
+        return exchange(self._host, self._port, head, data, self._open.add)
 
 
 def _error(status: int, answer: dict[str, Any]) -> LlamaError:
