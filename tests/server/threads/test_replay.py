@@ -48,6 +48,18 @@ def test_what_it_writes_is_thrown_away_and_a_complaint_is_a_result():
         assert answer.text == "two\n"
 
 
+def test_what_it_takes_is_billed_under_a_name_of_this_server():
+    @talk(LOOK, says("34"))
+    async def _(client, talk):
+        shown = [{"type": "input_image", "image_url": picture(size=(400, 300))}]
+        turn, store = await talk.say(shown, firesteel={"tools": ["zoom"]}), client.service.store
+        row = await store.get_response("local", turn)
+        await store.put_response(replace(row, model="another's"))  # as an import may say
+        (item,) = await calls_of(talk, turn)
+        assert (await replayed(client, talk, turn, item["id"])).status_code == 200
+        assert {used.model for used in await store.usage()} == {"kindling"}
+
+
 def test_only_calls_of_ours_that_may_run_here_run_again():
     @talk(LOOK, says("34"), says("nothing"))
     async def _(client, talk):

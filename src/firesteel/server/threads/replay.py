@@ -8,35 +8,29 @@
 
 from __future__ import annotations
 
-import logging
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from firesteel.agent.files import write_file
 from firesteel.agent.limits import Limits
 from firesteel.agent.mind import Mind
-from firesteel.agent.toolbox import toolbox
 from firesteel.format import Message, Trace
-from firesteel.server.ask import Caller, Usage
+from firesteel.server.ask import Ask, Caller
 from firesteel.server.errors import ApiError, not_found
 from firesteel.server.http import answer_json, caller_of, connected, service_of
 from firesteel.server.reading import tools_of
 from firesteel.server.responses.blobs import data_url, unpacked_messages
 from firesteel.server.responses.items import OWN_CALL
-from firesteel.server.service import Service, work
+from firesteel.server.service import Answer, Service
 from firesteel.server.store import StoredResponse
-from firesteel.server.threads.files import content_of, files_of
+from firesteel.server.threads.files import Folder, files_of
 from firesteel.server.threads.told import turn_of_path
 
-_LOG = logging.getLogger("firesteel.server")
 _KINDS = {
     "zoom": "zoom",
     "mark": "zoom",
@@ -90,26 +84,21 @@ def _calls(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [each for each in items if each["type"] in (OWN_CALL, "function_call")]
 
 
-async def _run(service: Service, caller: Caller, turn: StoredResponse, trace: Trace, tools: Sequence[str]) -> Message:
+async def _run(service: Service, caller: Caller, turn: StoredResponse, trace: Trace, tools: tuple[str, ...]) -> Message:
     """What the open call of a trace gives."""
-    usage, mode = Usage(), turn.request.get("mode") or "thinking"
-    async with work(service, caller, turn.model, mode, 1, tools, usage) as job, AsyncExitStack() as stack:
-        mind = Mind(limits=Limits(turns=0, seconds=min(service.settings.seconds, job.left)))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="firesteel-")))
-        (folder / "data").mkdir(mode=0o700)
-        for entry in files_of(turn):
-            if (data := await content_of(service.store, turn.owner, entry)) is not None:
-                write_file(folder / "data", entry["name"], data)
-        given = await stack.enter_async_context(toolbox(tools, trace, service.backend, mind, _LOG.info, folder))
-        budget, result = mind.limits.start(), None
-        try:
-            async with aclosing(mind.answer(trace, service.backend, given, (), budget)) as events:
-                async for event in events:
-                    result = event.message if event.kind == "tool_finished" else result
-        finally:
-            usage.prompt_tokens, usage.cached_tokens = budget.prompt_tokens, budget.cached_tokens
-            usage.completion_tokens = budget.completion_tokens
-        job.outcome = "stop" if result else "limit"
+    # A contemplation's calls are its agents' and no items: there is none to run again.
+    mode = "instant" if turn.request.get("mode") == "instant" else "thinking"
+    ask = Ask(
+        model=service.names.name,
+        messages=tuple(trace),
+        mind=Mind(mode=mode, limits=Limits(turns=0)),
+        tools=tools,
+        fill=Folder(service.store, turn.owner, turn.id, files_of(turn)).fill,
+    )
+    result = None
+    async with aclosing(Answer(service, ask, caller).events()) as events:
+        async for _, event in events:
+            result = event.message if event.kind == "tool_finished" else result
     if result is None:
         raise ApiError(504, "The time was up before the tool had answered.", code="tool_timeout")
     return result
