@@ -13,7 +13,7 @@ ask: $(VENV)/.core
 
 test: $(VENV)/.test
 	@$(MAKE) --no-print-directory -j2 lint web-test
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Whether there is a Node as new as web/package.json asks for.
 NODE := node -e 'let [, asked] = require("./package.json").engines.node.split(">="); \
@@ -35,12 +35,12 @@ web:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
+# Of the thousands of modules that pip brings a few are imported: compiling all would take longer than all else it does.
 $(VENV)/.core: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -e .
 	@touch $@
 
-# The CPU build of torch is asked for by its version number, so that no CUDA packages come along where one is at hand. Of
-# 21,000 modules the tests import a few: compiling all would take longer than all else that pip does.
+# The CPU build of torch is asked for by its version number, so that no CUDA packages come along where one is at hand.
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check "torch==2.13.0"
 	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -e ".[test]"
