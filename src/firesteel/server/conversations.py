@@ -23,7 +23,7 @@ from firesteel.server.reading import Loose
 from firesteel.server.responses.blobs import packed, unpacked
 from firesteel.server.responses.body import Items, Metadata
 from firesteel.server.responses.items import Reader
-from firesteel.server.responses.routes import descending, listed, whole_number
+from firesteel.server.responses.routes import descending, listed, page, whole_number
 from firesteel.server.responses.run import conversation_items
 from firesteel.server.responses.seal import Seals
 from firesteel.server.store import Conversation
@@ -105,8 +105,7 @@ async def list_items(request: Request) -> Response:
     found = await _found(request)
     limit, order = whole_number(query, "limit", 20, 1, 100), descending(query)
     items = await store.items(found.owner, found.id, query.get("after"), limit + 1, order)
-    values = [await unpacked(store, item.value) for item in items[:limit]]
-    return answer_json(listed(values, len(items) > limit))
+    return answer_json(await page(store, [item.value for item in items], limit))
 
 
 async def retrieve_item(request: Request) -> Response:

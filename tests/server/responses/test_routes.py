@@ -117,6 +117,24 @@ def test_input_items_come_in_pages():
     assert told == (["4", "3"], True, ["2", "1"], [], False, [400] * 4)
 
 
+def test_a_page_ends_early_where_it_is_long(monkeypatch):
+    monkeypatch.setattr("firesteel.server.responses.routes._PAGE_BYTES", 2000)
+    shown = [{"role": "user", "content": [{"type": "input_image", "image_url": picture(size=(side, side))}]}
+             for side in (400, 401, 402)]  # fmt: skip
+
+    @talk(says("hi"))
+    async def told(client, ask):
+        items, after = f"{URL}/{(await ask(input=shown)).json()['id']}/input_items?order=asc", ""
+        pages = []
+        while not pages or pages[-1]["has_more"]:
+            pages.append((await client.get(items + after)).json())
+            after = f"&after={pages[-1]['last_id']}"
+        return len(pages), [item["content"] for page in pages for item in page["data"]]
+
+    pages, items = told
+    assert pages > 1 and items == [item["content"] for item in shown]
+
+
 def test_stored_responses_are_listed_with_the_newest_first():
     shown = [{"role": "user", "content": [{"type": "input_image", "image_url": picture()}]}]
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+import orjson
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,9 +24,10 @@ from firesteel.server.responses.compact import CompactBody, compaction
 from firesteel.server.responses.resource import ENDED
 from firesteel.server.responses.run import Run, foreground, question, whole
 from firesteel.server.responses.socket import connection
-from firesteel.server.store import StoredResponse
+from firesteel.server.store import Store, StoredResponse
 
 _DONE = b"data: [DONE]\n\n"
+_PAGE_BYTES = 16 << 20  # of a page of several items
 
 
 async def create(request: Request) -> Response:
@@ -62,8 +64,7 @@ async def listing(request: Request) -> Response:
     service, query = service_of(request), request.query_params
     limit = whole_number(query, "limit", 20, 1, 100)
     rows = await service.store.list_responses(caller_of(request).owner, limit + 1, query.get("after"))
-    bodies = [await unpacked(service.store, row.body) for row in rows[:limit]]
-    return answer_json(listed(bodies, len(rows) > limit))
+    return answer_json(await page(service.store, [row.body for row in rows], limit))
 
 
 async def cancel(request: Request) -> Response:
@@ -101,7 +102,7 @@ async def input_items(request: Request) -> Response:
             raise invalid(f"There is no item {after!r} to go on from.", "after")
         items = items[at + 1 :]
     limit = whole_number(query, "limit", 20, 1, 100)
-    return answer_json(listed(await unpacked(service.store, items[:limit]), len(items) > limit))
+    return answer_json(await page(service.store, items, limit))
 
 
 async def compact(request: Request) -> Response:
@@ -138,6 +139,19 @@ def streamed(events: AsyncGenerator[dict[str, Any], None]) -> EventStream:
         return event({"type": "error", "sequence_number": number + 1, **flat, "error": told}, "error") + _DONE
 
     return EventStream(lines(), failed)
+
+
+async def page(store: Store, stored: Sequence[Any], limit: int) -> dict[str, Any]:
+    """A page of a list of what is stored: `limit` of it, or less where its pictures make it long."""
+    items: list[dict[str, Any]] = []
+    size = 0
+    for value in stored[:limit]:
+        item = await unpacked(store, value)
+        size += len(orjson.dumps(item))
+        if items and size > _PAGE_BYTES:
+            break
+        items.append(item)
+    return listed(items, len(stored) > len(items))
 
 
 def listed(items: Sequence[dict[str, Any]], more: bool) -> dict[str, Any]:
