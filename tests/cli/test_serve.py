@@ -8,10 +8,8 @@ import subprocess
 import sys
 
 import httpx
-import pytest
 
 from firesteel.cli import serve as command
-from firesteel.cli.app import app
 from firesteel.server.settings import Settings
 
 MAIN = "from firesteel.cli import main; main()"
@@ -54,7 +52,7 @@ def test_what_cannot_be_opened_is_one_sentence(tmp_path):
         assert process.stderr.read().count("\n") == 1
 
 
-def test_options_become_settings(monkeypatch):
+def test_options_become_settings(run, monkeypatch):
     given = []
     monkeypatch.setattr(command, "serve", lambda *arguments: given.append(arguments))
     options = {
@@ -81,9 +79,7 @@ def test_options_become_settings(monkeypatch):
         "--log": "text",
     }
     flat = [word for pair in options.items() for word in pair]
-    with pytest.raises(SystemExit) as exit:
-        app(["serve", *flat, "--remote-images"])
-    assert exit.value.code == 0
+    assert run("serve", *flat, "--remote-images")[0] == 0
     ((settings, log),) = given
     assert log == "text"
     assert settings == Settings(
@@ -111,11 +107,10 @@ def test_options_become_settings(monkeypatch):
     )
 
 
-def test_what_the_options_leave_alone_is_as_the_settings_have_it(monkeypatch):
+def test_what_the_options_leave_alone_is_as_the_settings_have_it(run, monkeypatch):
     given = []
     monkeypatch.setattr(command, "serve", lambda *arguments: given.append(arguments))
-    with pytest.raises(SystemExit):
-        app(["serve"])
+    run("serve")
     assert given == [(Settings(), "json")]
 
 

@@ -1,19 +1,17 @@
 """`bench contemplate` as its user meets it."""
 
 import json
-import sys
 
 import pytest
 
 from firesteel.backends import resolve
-from firesteel.cli import main
 from tests.evals.test_contemplating import Mostly
 
 ASK = ["bench", "contemplate", "--families", "chain_sum", "--n", "3", "--seeds", "1"]
 
 
 @pytest.fixture
-def backend(monkeypatch):
+def interrupted(monkeypatch):
     """It is interrupted in its third problem, once."""
 
     class Interrupted(Mostly):
@@ -32,27 +30,13 @@ def backend(monkeypatch):
     monkeypatch.setattr(resolve, "open_backend", lambda *_, **options: Interrupted(0.6))
 
 
-@pytest.fixture
-def bench(backend, monkeypatch, capsys):
-    """Runs the command; gives its exit status and what it printed."""
-
-    def run(*more):
-        monkeypatch.setattr(sys, "argv", ["firesteel", *ASK, *more])
-        with pytest.raises(SystemExit) as end:
-            main()
-        printed = capsys.readouterr()
-        return end.value.code or 0, printed.out, printed.err
-
-    return run
-
-
-def test_an_interrupted_bench_prints_what_there_is_and_goes_on(bench, tmp_path):
+def test_an_interrupted_bench_prints_what_there_is_and_goes_on(interrupted, run, tmp_path):
     out = tmp_path / "r.jsonl"
-    status, table, told = bench("--out", str(out))
+    status, table, told = run(*ASK, "--out", out)
     assert status == 130 and "2 of 3 problems" in " ".join(table.split())
     assert "the same command goes on" in " ".join(told.split())
     assert len(out.read_text().splitlines()) == 3
-    status, whole, _ = bench("--out", str(out), "--json")
+    status, whole, _ = run(*ASK, "--out", out, "--json")
     assert status == 0 and len(json.loads(whole)["outcomes"]["one thinker"]) == 3
-    status, _, told = bench("--out", str(out), "--level", "2")
+    status, _, told = run(*ASK, "--out", out, "--level", "2")
     assert status != 0 and "other settings" in " ".join(told.split())

@@ -1,6 +1,6 @@
 import asyncio
+import functools
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,28 +8,19 @@ from typing import Any
 
 import pytest
 
-from firesteel.cli import main
 from firesteel.server.settings import Settings, default_database
 from firesteel.server.store import Store, Usage
+from tests.cli.program import refused
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Calls `firesteel keys`; returns exit code, stdout and stderr. The store is the default one of a fresh home."""
+def run(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Calls `firesteel keys`. The store is the default one of a fresh home."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("FIRESTEEL_DATABASE", raising=False)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["firesteel", "keys", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        assert code is None or isinstance(code, int)
-        return code or 0, *capsys.readouterr()
-
-    return call
+    return functools.partial(run, "keys")
 
 
 def listed(run: Run, *arguments: object) -> list[dict[str, Any]]:
@@ -108,8 +99,7 @@ def test_revoked_keys_stay_in_the_list(run: Run) -> None:
     ],
 )
 def test_what_is_wrong_is_one_sentence(run: Run, arguments: tuple[str, ...]) -> None:
-    code, out, err = run(*arguments)
-    assert (code, out) == (2, "") and err.startswith("firesteel: ") and err.count("\n") == 1
+    refused(run(*arguments))
 
 
 def test_a_key_that_could_do_nothing_is_not_made(run: Run) -> None:

@@ -1,30 +1,16 @@
 """`data pictures`, `eval pictures` and `bench zoom` as their user meets them."""
 
 import json
-import sys
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
-from firesteel.backends import resolve
-from firesteel.cli import main
-from tests.agent.scripted import Scripted, says
+from tests.cli.program import refused
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    backend = Scripted(*[says("cup")] * 100)
-    monkeypatch.setattr(resolve, "open_backend", lambda address, **options: backend)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["firesteel", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return SimpleNamespace(code=ended.value.code or 0, out=out, err=err)
-
-    return call
+@pytest.fixture(autouse=True)
+def says_cup(backend):
+    backend.script = lambda request: [" to=user<|message|>cup<|eot|>"]
 
 
 @pytest.fixture
@@ -40,23 +26,23 @@ def photographs(tmp_path):
 def test_photographs_become_an_album_that_is_judged(run, photographs, tmp_path):
     (tmp_path / "names.json").write_text('{"trash": null, "ox": "cow"}')
     album = tmp_path / "a.zip"
-    made = run(
+    _, made, _ = run(
         *("data", "pictures", "photographs", photographs, "--out", album),
         *("--names", tmp_path / "names.json", "--licence", "CC0"),
     )
-    told = json.loads(made.out)
+    told = json.loads(made)
     assert (told["pictures"], told["names"], told["licence"]) == (100, 4, "CC0")
-    judged = json.loads(run("eval", "pictures", album, "--kind", "name,choose", "--n", 8, "--json").out)
+    judged = json.loads(run("eval", "pictures", album, "--kind", "name,choose", "--n", 8, "--json")[1])
     assert [kind["kind"] for kind in judged["kinds"]] == ["name", "choose"]
     assert judged["kinds"][1]["chance"] == 0.25 and judged["album"]["licence"] == "CC0"
-    table = run("eval", "pictures", album, "--kind", "choose", "--n", 8, "--blank-images").out
+    table = run("eval", "pictures", album, "--kind", "choose", "--n", 8, "--blank-images")[1]
     assert "grey pictures" in table and "25.0%" in table
 
 
 def test_zoom_prints_its_four_conditions(run):
-    out = run("bench", "zoom", "--n", 2, "--level", 1).out
+    out = run("bench", "zoom", "--n", 2, "--level", 1)[1]
     assert all(condition in out for condition in ("at once", "zoom", "region given", "crop alone"))
-    rows = json.loads(run("bench", "zoom", "--n", 2, "--level", 1, "--json").out)["conditions"]
+    rows = json.loads(run("bench", "zoom", "--n", 2, "--level", 1, "--json")[1])["conditions"]
     assert [row["accuracy"] for row in rows] == [0, 0, 0, 0]
 
 
@@ -72,5 +58,4 @@ def test_what_cannot_be_made_or_judged_is_one_sentence(run, tmp_path):
         (("eval", "pictures", tmp_path / "none.zip"), "There is no album"),
         (("bench", "zoom", "--level", 9), "levels 1 to 3"),
     ):
-        ended = run(*arguments)
-        assert ended.code == 2 and said in ended.err and ended.err.count("\n") == 1, ended.err
+        assert said in refused(run(*arguments))

@@ -1,0 +1,56 @@
+"""`firesteel train` and `firesteel export` as their user meets them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import firesteel.train
+from tests.cli.program import picture, refused
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Path]]:
+    """The runs that would have been trained."""
+    runs: list[tuple[Any, Path]] = []
+
+    def train(config: Any, directory: Path) -> Path:
+        runs.append((config, directory))
+        return directory / "model"
+
+    monkeypatch.setattr(firesteel.train, "loop", SimpleNamespace(train=train), raising=False)
+    return runs
+
+
+def test_train(trained: list[tuple[Any, Path]], run: Any) -> None:
+    assert run("train", "smoke", "--set", "seed=5", "--set", "stages.sft.steps=2")[0] == 0
+    assert run("train", "smoke", "--out", "elsewhere")[0] == 0
+    (first, directory), (_, other) = trained
+    assert (first.seed, first.stages[1].steps) == (5, 2)
+    assert (directory, other) == (Path("runs/smoke"), Path("elsewhere"))
+
+
+def test_train_what_does_not_exist(trained: list[tuple[Any, Path]], run: Any) -> None:
+    assert "kindling, kindling-next, smoke" in refused(run("train", "nonsense"))
+    assert "sead" in refused(run("train", "smoke", "--set", "sead=5"))
+    assert "seed" in refused(run("train", "smoke", "--set", "seed=much"))
+    assert "seed" in refused(run("train", "smoke", "--set", "seed"))
+    assert not trained
+
+
+def test_without_the_extra(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for command in (["train", "smoke", "--out", tmp_path / "a"], ["export", tmp_path / "b"]):
+        assert "pip install 'firesteel[train]'" in refused(run(*command))
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_refuses_to_overwrite(run: Any, tmp_path: Path) -> None:
+    file = picture(tmp_path / "a.png")
+    assert str(tmp_path) in refused(run("export", tmp_path))
+    assert file.name in refused(run("export", file))
+    assert list(tmp_path.iterdir()) == [file]
