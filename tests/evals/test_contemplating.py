@@ -16,7 +16,7 @@ SETTINGS = Settings("mostly", agents=(1, 4, 8))
 
 
 class Mostly:
-    """Right with the given chance at temperature 1, never when it is alone; longer when wrong."""
+    """Right with the given chance where it is sampled, never when it is alone; longer when wrong."""
 
     name = "mostly"
     tokenizer = None

@@ -1,6 +1,6 @@
 """Does thinking in parallel pay? Every strategy on the same problems, against tokens, critical path and seconds.
 
-- One pool of samples a problem (one request, temperature 1) serves majority@N, short-k@N and best-of-N: their accuracy
+- One pool of samples a problem (one request) serves majority@N, short-k@N and best-of-N: their accuracy
   and tokens are exact, only their seconds are not measured.
 - One thinker (greedy) and Contemplating run for real, one problem at a time, on an otherwise idle backend.
 - "One thinker, longer" is the strongest thought that the model was trained for (strength 512) with all agents' tokens
@@ -67,6 +67,7 @@ class Settings:
     level: int = 1
     max_tokens: int = 512
     agents: tuple[int, ...] = (1, 2, 4, 8, 16)
+    temperature: float = Plan.temperature  # of all but the lone thinkers
 
 
 class Record:
@@ -129,12 +130,12 @@ async def measure(
     for key in keys:
         if key not in record.met:
             problem = make(key.family, key.number, settings.level)
-            record.add(key, await _all(backend, problem, settings.agents, settings.max_tokens, key.seed))
+            record.add(key, await _all(backend, problem, settings, key.seed))
         on_progress()
 
 
-async def _all(backend: Backend, problem: Problem, agents: Sequence[int], max_tokens: int, seed: int) -> Met:
-    question = _message(problem)
+async def _all(backend: Backend, problem: Problem, settings: Settings, seed: int) -> Met:
+    question, agents, max_tokens = _message(problem), settings.agents, settings.max_tokens
     most = max(agents)
     limits = Limits(turn_tokens=max_tokens)
     found: dict[str, Outcome] = {}
@@ -144,7 +145,8 @@ async def _all(backend: Backend, problem: Problem, agents: Sequence[int], max_to
     more: dict[str, Any] = {"strength": LONGER, "temperature": 0.0, "max_tokens": max_tokens * most}
     found["one thinker, longer"] = await _live(problem, question, lambda trace: run(trace, backend, (), longer, **more))
     options: dict[str, Any] = {"strength": HIGH, "max_tokens": max_tokens, "seed": seed * 1009 + 7}
-    request = Request(messages=[question], n=most, temperature=1.0, logprobs=0, **options)
+    options["temperature"] = settings.temperature
+    request = Request(messages=[question], n=most, logprobs=0, **options)
     found |= _from_pool(problem, await complete(backend, request), agents, seed)
     plans = [Plan(agents=k) for k in agents if k > 1] + [Plan(agents=8, rounds=r) for r in (1, 2) if 8 in agents]
     for plan in plans:
