@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from firesteel.server.threads import files
-from firesteel.server.threads.files import Folder
 from tests.agent.scripted import Scripted, calls, says
 from tests.server.threads.talking import begun, code, talk
 
@@ -160,4 +159,3 @@ def test_links_and_what_is_too_large_are_left_out(tmp_path, monkeypatch):
         pytest.skip("this system makes no links")
     assert files._read(folder, {}) == {"a": b"yes"}
     assert files._read(tmp_path / "none", {}) == {}
-    assert Folder(None, "local", "resp", []).files == []
