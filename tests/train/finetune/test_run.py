@@ -56,6 +56,8 @@ def test_our_models_rehearse_beside_what_is_held_out(muse, tmp_path):
     assert (tuned.samples, tuned.held_out, tuned.rehearsed) == (8, 2, 8)
     assert tuned.report.updates == 2  # half an epoch of sixteen in fours
     assert answer(tuned.addresses[0], "count") is not None
+    short = tune([data], str(muse), tmp_path / "short", epochs=0.1, batch=4, rehearse=0.5, length=300)
+    assert 0 < short.rehearsed < short.samples
     with pytest.raises(ValueError, match="rehearsal"):
         tune([data], str(muse), tmp_path / "other", rehearse=1.0)
 

@@ -66,8 +66,8 @@ def tune(
 
     `model`: `kindling`, a GGUF file or directory of ours (all weights learn), or `hf:DIR` (adapters of rank `rank`).
     Samples of more than `length` tokens are left out. `rehearse` is the share of `rehearsal` in what our own models
-    learn; it stands beside the epochs, so that more of it makes a longer run. Raises ValueError for what cannot be
-    read, opened or learnt.
+    learn, before its own long ones are left out; it stands beside the epochs, so that more of it makes a longer run.
+    Raises ValueError for what cannot be read, opened or learnt.
     """
     if not 0 <= rehearse < 1:
         raise ValueError(f"The share of rehearsal is at least 0 and below 1, not {rehearse}.")
@@ -85,15 +85,15 @@ def tune(
     learning, held = split(fitting, settings.holdout)
     problems = round(len(learning) * rehearse / (1 - rehearse)) if isinstance(learner, Kindling) else 0
     reminders = [sample for problem in rehearsal(problems, seed) for sample in learner.samples(problem)]
+    reminders = [sample for sample in reminders if len(sample.ids) <= length]
     report = fit(learner, learning + reminders, held, settings)
     for file in learner.directory.iterdir():  # tokenizer, template, processor; the configuration is written anew
         if file.is_file() and not file.name.endswith(_WEIGHTS):
             shutil.copy(file, out / file.name)
     addresses = learner.save(out)
     tokens = sum(sample.learnt for sample in learning)
-    tuned = Tuned(
-        len(learning), len(held), sum(map(len, encoded)) - sum(map(len, fitting)), tokens, problems, report, addresses
-    )
+    long = sum(map(len, encoded)) - sum(map(len, fitting))
+    tuned = Tuned(len(learning), len(held), long, tokens, len(reminders), report, addresses)
     record = {"model": model, "sources": list(sources), "length": length, "strength": strength, "rehearse": rehearse}
     record |= {"settings": dataclasses.asdict(settings)} | dataclasses.asdict(tuned)
     (out / "sft.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
