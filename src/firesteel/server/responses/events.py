@@ -24,15 +24,8 @@ PROGRESS = "firesteel:progress"
 TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 _RAW = {"openai": "response.reasoning_text", "open-responses": "response.reasoning"}
 _SPEECH = ("reasoning", "commentary", "content")
-_TOLD = (
-    *_SPEECH,
-    "tool_call",
-    "tool_started",
-    "tool_finished",
-    "tokens",
-    "message",
-    "done",
-)  # otherwise than as progress
+# Otherwise than as progress.
+_TOLD = (*_SPEECH, "tool_call", "tool_started", "tool_finished", "tokens", "message", "done")
 
 Status = Literal["completed", "incomplete", "failed", "cancelled"]
 
