@@ -40,7 +40,7 @@ class Settings:
     most_agents: int = 32
     body_bytes: int = 64 << 20
     file_bytes: int = 32 << 20
-    owner_files: int = 1000  # that one owner keeps here at a time
+    owner_files: int = 1000  # uploads that one owner keeps here at a time; what conversations hold does not count
     owner_bytes: int = 2 << 30  # of them together
     keep_days: float = 30.0  # for stored responses and completions outside of threads; 0: for ever
     images: int = 50
