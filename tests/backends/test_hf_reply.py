@@ -70,8 +70,9 @@ def test_thought_answer_and_calls_are_told_apart(tokenizer, call):
         "<tool_call>nothing of a call</tool_call>",
         '[TOOL_CALLS]f[ARGS]{"a": </s>',
         f"<tool_call>{'[' * 5_000}</tool_call>",
+        '<tool_call>{"function": "f", "arguments": {}}</tool_call>',
     ],
-    ids=["text", "cut", "deep"],
+    ids=["text", "cut", "deep", "function"],
 )
 def test_a_call_of_no_known_form_is_an_error(tokenizer, text):
     said, _ = read(tokenizer, text)

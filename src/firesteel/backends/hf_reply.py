@@ -162,8 +162,7 @@ class Reading:
         if isinstance(value, list):
             for item in value:
                 yield from self._calls(item)
-        elif isinstance(value, Mapping):
-            function = value.get("function", value)
+        elif isinstance(value, Mapping) and isinstance(function := value.get("function", value), Mapping):
             yield call_event(str(function.get("name")), function.get("arguments", function.get("parameters", {})))
         elif mistral := _MISTRAL.fullmatch(str(value)):
             yield call_event(mistral[1], mistral[3], mistral[2] or "")
