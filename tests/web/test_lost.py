@@ -59,6 +59,31 @@ def test_what_waits_is_sent_where_the_disk_is_full(page):
         expect(page.locator(".prose")).to_have_text(["one", "two"])
 
 
+def test_what_waits_is_not_lost_when_the_user_leaves_while_it_is_taken(page):
+    page.add_init_script("""
+        const gone = IDBObjectStore.prototype.delete;
+        IDBObjectStore.prototype.delete = function (key) {
+            const wait = () => { if (window.slow) this.get("").onsuccess = wait; }; // what asks something stays open
+            wait();
+            return gone.call(this, key);
+        };
+    """)
+    backend = Held(says("one"), says("two"))
+    with live(backend=backend) as (url, _):
+        opened(page, url)
+        asked(page, "first", wait=False)
+        write(page, "second")
+        expect(page.get_by_text("1 message waits")).to_be_visible()
+        page.evaluate("window.slow = true")
+        backend.held = False
+        expect(page.get_by_text("1 message waits")).to_have_count(0)
+        page.keyboard.press("Alt+n")
+        expect(page.locator("article")).to_have_count(0)
+        page.evaluate("window.slow = false")
+        page.locator("nav li a").click()
+        expect(page.locator(".prose")).to_have_text(["one", "two"])
+
+
 def test_what_is_taken_back_joins_what_has_been_written_since(page):
     with live(backend=Held(says("one"))) as (url, _):
         opened(page, url)
