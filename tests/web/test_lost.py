@@ -30,10 +30,14 @@ def refused(route):
 
 
 def test_the_app_runs_where_the_page_came_over_plain_http(page):
-    page.add_init_script("delete Crypto.prototype.randomUUID")  # as browsers do there
+    page.add_init_script("delete Crypto.prototype.randomUUID; delete Navigator.prototype.clipboard")  # as browsers do
     with live(says("one")) as (url, _):
         opened(page, url)
         asked(page, "first")
+        page.keyboard.press("Alt+c")
+        expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        page.locator("#composer").press("Control+v")
+        expect(page.locator("#composer")).to_have_value("one")
 
 
 def test_what_is_written_before_there_is_a_conversation_waits(page):
