@@ -177,7 +177,7 @@ def test_the_same_recipe_writes_the_same_bytes_also_when_it_was_stopped(recipe, 
     with pytest.raises(KeyboardInterrupt):
         build(recipe, out, stop)
     assert not is_built(out)
-    finished = out / "work" / "read" / "notes" / "00000.jsonl"
+    finished = out / "scratch" / "read" / "notes" / "00000.jsonl"
     before = finished.stat().st_mtime_ns
     build(recipe, out)
     assert finished.stat().st_mtime_ns == before  # what was finished is not done again

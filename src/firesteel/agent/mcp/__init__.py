@@ -7,7 +7,8 @@
 Built on the protocol's own `mcp` package (2.3), which speaks the handshake versions and 2026-07-28.
 """
 
-from firesteel.agent.mcp.client import Server, connect
+from firesteel.agent.mcp.address import Server
+from firesteel.agent.mcp.client import connect
 from firesteel.agent.mcp.server import serve_http, serve_stdio
 
 __all__ = ["Server", "connect", "serve_http", "serve_stdio"]

@@ -21,14 +21,13 @@ from mcp.client.streamable_http import streamable_http_client
 from pydantic import ValidationError
 
 from firesteel import __version__
+from firesteel.agent.mcp.address import Server
 from firesteel.agent.mcp.foreign import MOST_ERROR, inert, read_result, tool_of
 from firesteel.agent.tools import Tool, ToolError
 from firesteel.format import Part
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
-
-    from firesteel.agent.mcp.client import Server
 
 MOST_TOOLS = 256
 _MOST_EVENT = 64_000_000  # bytes of one server-sent event, which holds all pictures of a result

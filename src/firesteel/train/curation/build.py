@@ -4,7 +4,7 @@
     OUT/tokens-00000.npy …  uint16 ids, `<|begin_of_text|>` before each document; `corpus.shards` maps them
     OUT/tokenizer/          what made the ids
     OUT/dropped/            the beginning of every dropped document, by source and filter
-    OUT/work/               what lies between the stages, their logs and figures; may be deleted afterwards
+    OUT/scratch/            what lies between the stages, their logs and figures; may be deleted afterwards
 
 Order: read, tidy, filter, keep evaluations out, exact duplicates, near-duplicates, vocabulary, encode, pack. A
 directory belongs to one recipe and one state of its inputs; the same command goes on where a build was stopped.
@@ -45,23 +45,23 @@ def build(recipe: Recipe, out: Path, on_stage: Progress = lambda name, number, t
     if recipe.tokenizer:
         pack.given_tokenizer(recipe)
     _claim(recipe, out / "recipe.json")
-    (out / "work").mkdir(exist_ok=True)
-    with _logged(out / "work" / "log.txt"):
+    (out / "scratch").mkdir(exist_ok=True)
+    with _logged(out / "scratch" / "log.txt"):
         planned = stages(recipe, out)
         before: PipelineExecutor | None = None
         for number, stage in enumerate(planned, 1):
             on_stage(stage.name, number, len(planned))
-            before = executor(recipe.executor, stage, out / "work" / "logs", before)
+            before = executor(recipe.executor, stage, out / "scratch" / "logs", before)
             before.run()
 
 
 def stages(recipe: Recipe, out: Path) -> list[Stage]:
     """The whole build, in order."""
     names = [source.name for source in recipe.active]
-    tasks, work = recipe.tasks, out / "work"
+    tasks, scratch = recipe.tasks, out / "scratch"
     gathering = [gather(source, recipe, out) for source in recipe.active]
     files = [f"read/{name}/{part:05d}.jsonl" for name in names for part in range(tasks)]
-    planned = [Stage("questions", [Questions(recipe, work / "asked.jsonl")], 1), *gathering]
+    planned = [Stage("questions", [Questions(recipe, scratch / "asked.jsonl")], 1), *gathering]
     planned += duplicates.exact(out, names, files)
     files = [f"unique/{number:05d}.jsonl" for number in range(len(files))]
     prose = [number for number in range(len(files)) if not recipe.active[number // tasks].generated]
@@ -70,22 +70,22 @@ def stages(recipe: Recipe, out: Path) -> list[Stage]:
         for place, number in enumerate(prose):
             files[number] = f"distinct/{place:05d}.jsonl"
     planned.append(Stage("vocabulary", [pack.Vocabulary(recipe, out, files)], 1))
-    planned.append(Stage("encode", [Parts(work, files), pack.Encode(out)], len(files)))
+    planned.append(Stage("encode", [Parts(scratch, files), pack.Encode(out)], len(files)))
     planned.append(Stage("pack", [Pack(recipe, out)], 1))
     return planned
 
 
 def gather(source: Source, recipe: Recipe, out: Path) -> Stage:
     """The stage that reads and filters one source."""
-    work = out / "work"
-    asked = Contamination(work / "asked.jsonl", source.generated, shown(out, "evaluation"))
+    scratch = out / "scratch"
+    asked = Contamination(scratch / "asked.jsonl", source.generated, shown(out, "evaluation"))
     steps: list[PipelineStep] = [
         reader(source, Path(recipe.root)),
         Admit(source),
         filters.Clean(),
         *(filters.make(name, shown(out, name)) for name in prose_filters(source)),
         asked,
-        written(work / "read" / source.name),
+        written(scratch / "read" / source.name),
     ]
     return Stage(f"read-{source.name}", steps, recipe.tasks)
 
@@ -124,7 +124,7 @@ class Pack(PipelineStep):
 
     def _figures(self, source: Source, number: int) -> dict[str, Any]:
         """Documents and characters that came in, and what was dropped by which filter for which reason."""
-        recipe, logs = self.recipe, self.out / "work" / "logs"
+        recipe, logs = self.recipe, self.out / "scratch" / "logs"
         labels = ["reader", "admit", "clean", *prose_filters(source), "evaluation", "writer"]
         read = manifest.counts(logs / f"read-{source.name}", range(recipe.tasks))
         own = range(number * recipe.tasks, (number + 1) * recipe.tasks)

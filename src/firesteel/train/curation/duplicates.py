@@ -36,10 +36,10 @@ _NEAR = MinhashConfig(hash_config=_HASH)
 
 
 class Parts(JsonlReader):
-    """Task n reads file n of `files`, which are named from `work`. A part that held nothing has no file."""
+    """Task n reads file n of `files`, which are named from `folder`. A part that held nothing has no file."""
 
-    def __init__(self, work: Path, files: list[str]) -> None:
-        super().__init__(str(work), compression=None, add_file_path=False)
+    def __init__(self, folder: Path, files: list[str]) -> None:
+        super().__init__(str(folder), compression=None, add_file_path=False)
         self.files = files
 
     def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
@@ -50,31 +50,31 @@ class Parts(JsonlReader):
 
 
 def exact(out: Path, names: list[str], files: list[str]) -> list[Stage]:
-    """The stages that write `work/unique`, a file for each of `files`, without equal documents."""
-    work = out / "work"
+    """The stages that write `scratch/unique`, a file for each of `files`, without equal documents."""
+    scratch = out / "scratch"
     order = {name: len(names) - number for number, name in enumerate(names)}
     config = ExactDedupConfig(content_getter=_text, document_priority=_Priority(order), hash_config=_HASH)
-    read: list[PipelineStep] = [Parts(work, files)]
-    signs, found = str(work / "exact" / "signs"), str(work / "exact" / "found")
+    read: list[PipelineStep] = [Parts(scratch, files)]
+    signs, found = str(scratch / "exact" / "signs"), str(scratch / "exact" / "found")
     drop = ExactDedupFilter(found, config, exclusion_writer=shown(out, "exact duplicate"))
     return [
         Stage("exact-sign", [*read, ExactDedupSignature(signs, config)], len(files)),
         Stage("exact-find", [ExactFindDedups(signs, found, config)], 1),
-        Stage("exact-drop", [*read, drop, written(work / "unique")], len(files)),
+        Stage("exact-drop", [*read, drop, written(scratch / "unique")], len(files)),
     ]
 
 
 def near(out: Path, files: list[str]) -> list[Stage]:
-    """The stages that write `work/distinct`, a file for each of `files`, without near-duplicates."""
-    work = out / "work"
-    read: list[PipelineStep] = [Parts(work, files)]
-    signs, pairs, found = (str(work / "near" / step) for step in ("signs", "pairs", "found"))
+    """The stages that write `scratch/distinct`, a file for each of `files`, without near-duplicates."""
+    scratch = out / "scratch"
+    read: list[PipelineStep] = [Parts(scratch, files)]
+    signs, pairs, found = (str(scratch / "near" / step) for step in ("signs", "pairs", "found"))
     drop = MinhashDedupFilter(found, exclusion_writer=shown(out, "near duplicate"))
     return [
         Stage("near-sign", [*read, MinhashDedupSignature(signs, _NEAR, language=Words())], len(files)),
         Stage("near-pairs", [MinhashDedupBuckets(signs, pairs, config=_NEAR)], _NEAR.num_buckets),
         Stage("near-find", [MinhashDedupCluster(pairs, found, _NEAR)], 1),
-        Stage("near-drop", [*read, drop, written(work / "distinct")], len(files)),
+        Stage("near-drop", [*read, drop, written(scratch / "distinct")], len(files)),
     ]
 
 

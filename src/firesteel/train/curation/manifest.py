@@ -89,7 +89,7 @@ def evaluation_sets(asked: Path) -> list[dict[str, Any]]:
 def write(recipe: Recipe, sources: list[dict[str, Any]], shards: list[Packed], out: Path) -> None:
     """Writes the manifest, last of all: where it stands the corpus is complete."""
     tokenizer = out / "tokenizer" / "tokenizer.json"
-    asked = out / "work" / "asked.jsonl"
+    asked = out / "scratch" / "asked.jsonl"
     described = {
         "name": recipe.name,
         "documents": sum(shard.documents for shard in shards),

@@ -52,7 +52,7 @@ class Vocabulary(PipelineStep):
         write_companions(folder, first_special=given.id(BEGIN))
 
     def _sample(self) -> Iterator[str]:
-        paths = [self.out / "work" / file for file in self.files]
+        paths = [self.out / "scratch" / file for file in self.files]
         weights = [source.weight for source in self.recipe.active for _ in range(self.recipe.tasks)]
         there = [(path, weight) for path, weight in zip(paths, weights, strict=True) if path.exists()]
         share = (self.recipe.tokenizer_megabytes << 20) / max(1, sum(p.stat().st_size * w for p, w in there))
@@ -70,7 +70,7 @@ class Encode(DocumentTokenizer):
     def __init__(self, out: Path) -> None:
         path = str(out / "tokenizer" / "tokenizer.json")
         super().__init__(
-            str(out / "work" / "tokens"), path, shuffle_documents=False, save_final_metadata=False, batch_size=1000
+            str(out / "scratch" / "tokens"), path, shuffle_documents=False, save_final_metadata=False, batch_size=1000
         )
 
     @cached_property
@@ -92,7 +92,7 @@ class Encoded:
 
 def encoded(out: Path, part: int) -> Encoded:
     """What task `part` of the stage "encode" wrote."""
-    path = out / "work" / "tokens" / f"{part:05d}_unshuffled.ds"
+    path = out / "scratch" / "tokens" / f"{part:05d}_unshuffled.ds"
     return Encoded(np.fromfile(path, "<u2"), np.fromfile(f"{path}.index", "<u8").astype(np.int64))
 
 
