@@ -7,6 +7,7 @@ from firesteel.train.rl.config import Phase, RLRun
 
 # Measured and never trained on: charts, clocks, shapes, arithmetic and lists each lose one.
 HELD_OUT = ("line_chart", "clock", "geometry", "product", "sorting")
+# Where thoughts have something to lose: a price on low ones took them, and what they were for, to nothing.
 _HIGH = ("high", "xhigh")
 
 
@@ -16,7 +17,7 @@ def kindling_rl() -> RLRun:
         name="kindling-rl",
         phases=(
             Phase(name="accuracy", steps=20, levels=(1, 2), strengths=_HIGH, calls=0.1),
-            Phase(name="compress", steps=80, mastered=True, penalty=0.6),
+            Phase(name="compress", steps=60, strengths=_HIGH, mastered=True, penalty=0.6),
             Phase(name="extend", steps=20, levels=(2,), strengths=_HIGH, calls=0.1, penalty=0.25),
             Phase(name="operators", steps=40, levels=(1, 2), calls=0.1, penalty=0.25, refine=0.5),
         ),
@@ -26,7 +27,7 @@ def kindling_rl() -> RLRun:
         measure_every=20,
         measured=6,
         # Noise costs accuracy with the square of the rate: 4e-4 without a fall took twelve points in 40 updates.
-        optim=Optim(lr=2e-4, adam_lr_scale=1.0, weight_decay=0.0, warmup=5, muon=False),
+        optim=Optim(lr=1.5e-4, adam_lr_scale=1.0, weight_decay=0.0, warmup=5, muon=False),
     )
 
 

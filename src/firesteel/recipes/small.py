@@ -40,7 +40,7 @@ def small_rl() -> RLRun:
         name="small-rl",
         phases=(
             Phase(name="accuracy", steps=30),
-            Phase(name="compress", steps=40, mastered=True, penalty=0.6),
+            Phase(name="compress", steps=40, strengths=("high", "xhigh"), mastered=True, penalty=0.6),
         ),
         families=_LEARNT,
         prompts=16,
@@ -49,5 +49,5 @@ def small_rl() -> RLRun:
         length=320,
         rows=8,
         measured=16,
-        optim=Optim(lr=2e-4, adam_lr_scale=1.0, weight_decay=0.0, warmup=3, muon=False),
+        optim=Optim(lr=2e-4, adam_lr_scale=1.0, weight_decay=0.0, warmup=3, decay=0.7, muon=False),
     )
