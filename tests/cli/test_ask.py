@@ -129,7 +129,7 @@ def test_contemplating_asks_for_all_agents_at_once_and_tells_what_it_took(backen
     found = json.loads(out)
     assert (code, err, found["content"]) == (0, "", "It is 4")
     assert found["usage"]["agents_started"] == 1 and found["usage"]["agreement"] == 1.0
-    assert backend.requests[0].temperature == 1.0 and backend.requests[0].n == 1
+    assert backend.requests[0].temperature == 0.6 and backend.requests[0].n == 1
     assert run("ask", "?", "--mode", "contemplating", "--agents", "1") == (0, "It is 4\n", "")
 
 
