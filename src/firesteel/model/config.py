@@ -240,7 +240,7 @@ class Config:
         return cls.from_dict(data)
 
     def to_dict(self) -> dict[str, Any]:
-        """The dictionary of a `config.json` that transformers opens."""
+        """The dictionary of a `config.json` that transformers and vLLM open."""
         text, vision = asdict(self.text), asdict(self.vision)
         text |= {"model_type": f"{self.model_type}_text", "rope_parameters": _rope_out(text, "default")}
         vision |= {"model_type": f"{self.model_type}_vision", "rope_parameters": _rope_out(vision, "axial")}
@@ -263,6 +263,9 @@ class Config:
             data |= {"audio_token_id": self.audio_token_id, "audio_config": audio}
         else:
             text["hidden_activation"] = text.pop("hidden_act")
+            # vLLM (0.32) has its own names for these, and the sizes of Glimmer where they are missing.
+            vision |= {"output_dim": self.out_hidden_size, "adapter_dim": self.projector_hidden_size}
+            vision["merge_kernel_size"] = self.vision.merge_size
             for name in [n for n in text if n.startswith(("moe_", "mlp_", "routed_", "residual_")) or "experts" in n]:
                 del text[name]
         return data
