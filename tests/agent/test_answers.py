@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from firesteel.agent.answers import Candidate, canonical, clusters, posterior, settled
@@ -36,6 +38,26 @@ def test_clusters_rank_by_votes_then_by_shortness():
     assert ranked[0].members[0].length == 1
     ranked = clusters([*votes("a", "a"), Candidate(3, "b", 5, weight=2.5)])
     assert ranked[0].key == "b"
+
+
+def box(*numbers):
+    return json.dumps({"bbox_2d": numbers})
+
+
+def test_places_that_are_near_are_one_and_the_most_central_speaks():
+    first, middle, last = box(100, 100, 300, 300), box(110, 90, 330, 310), box(130, 80, 340, 320)
+    ranked = clusters(votes(first, box(900, 900, 950, 950), middle, last))
+    assert [len(c.members) for c in ranked] == [3, 1]
+    assert ranked[0].members[0].answer == middle
+    weighty = [*votes(box(0, 0, 9, 9), box(5, 5, 9, 9)), Candidate(9, box(500, 500, 600, 600), 1, weight=2.5)]
+    assert clusters(weighty)[0].members[0].agent == 9
+    assert settled(votes(box(0, 0, 90, 90), box(5, 5, 90, 90), box(9, 0, 95, 90)), 5)
+
+
+def test_only_places_in_a_picture_are_compared_by_distance():
+    assert len(clusters(votes('{"price": [10, 20]}', '{"price": [11, 20]}'))) == 2
+    assert len(clusters(votes(box(1, 2, 3, 4), json.dumps({"point_2d": [1, 2]})))) == 2
+    assert len(clusters(votes('{"point_2d": [1, 2]}', '{"point_2d": [1, 2, 3]}', '{"point_2d": [1.2.3, 4]}'))) == 3
 
 
 def test_the_posterior_is_that_of_a_beta_distribution():

@@ -265,6 +265,15 @@ def test_a_trace_on_disk_can_be_gone_on_with(tmp_path):
     assert Trace.open(tmp_path / "t.jsonl").messages[-1].text == "It is 5."
 
 
+def test_without_turns_an_open_call_is_answered_and_that_is_all():
+    trace = question()
+    follow(trace, Scripted(calls(("add", {"a": "2", "b": "3"}))), [add], Limits(turns=1))
+    trace = Trace(trace.messages[:-1])
+    events = follow(trace, Scripted(), [add], Limits(turns=0))
+    assert trace.messages[-1].text == "5" and [event.kind for event in events][-2:] == ["tool_finished", "done"]
+    assert events[-1].text == "stop"
+
+
 def test_an_empty_trace_and_a_failing_backend_are_told():
     with pytest.raises(ValueError, match="empty"):
         follow(Trace(), Scripted())

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 class Limits:
     """`tokens` are generated ones, in all and in one turn; prices are per million tokens, in the unit of `cost`.
 
-    `reply_chars`: a tool's longer reply is cut in its middle. None is no limit.
+    `turns`: with 0, a run ends well once the open calls of its trace have results. `reply_chars`: a tool's longer reply
+    is cut in its middle. None is no limit.
     """
 
     turns: int = 32

