@@ -1,6 +1,6 @@
 """Training speed: our trainer's update against transformers' implementation of the same model, on the same batches.
 
-    python bench/train.py [--run runs/kindling-v0] [--steps 8]
+    python bench/train.py [--run runs/kindling] [--steps 8]
 
 Both start from the run's newest weights (the packaged recipe's random ones where there is no run), take the same packed
 rows and pictures, and make the same kind of update (forward, backward, clipping, fused AdamW for transformers, ours for

@@ -1,11 +1,16 @@
 """`firesteel data build`."""
 
 import importlib.util
+import json
 
 import pytest
 from rich.console import Console
 
+from firesteel.backends import resolve
 from firesteel.cli import data
+from tests.agent.scripted import Scripted as Several
+from tests.agent.scripted import says
+from tests.cli.program import refused
 
 
 def test_an_unknown_corpus_is_named(tmp_path):
@@ -36,3 +41,15 @@ def test_the_table_tells_what_was_dropped(capsys):
     line = next(line for line in capsys.readouterr().out.splitlines() if "notes" in line)
     cells = [cell.strip() for cell in line.strip("│").split("│")]
     assert cells == ["notes", "20", "15", "2,000", "2", "100.0%", "gopher 4, evaluation 1"]
+
+
+def test_answers_keeps_what_a_model_disputes_with_itself(run, monkeypatch, tmp_path):
+    asked = Several(*[says("1"), says("2")] * 12)
+    monkeypatch.setattr(resolve, "open_backend", lambda address: asked)
+    out = tmp_path / "pool.jsonl"
+    told = json.loads(run("data", "answers", out, "--families", "count,letters", "--n", 2, "--level", 1)[1])
+    assert told["problems"] == 4 and told["families"] == {"count": 2, "letters": 2}
+    assert len(out.read_text().splitlines()) == 4
+    assert "exists; name another file" in refused(run("data", "answers", out))
+    assert "cuont" in refused(run("data", "answers", tmp_path / "other.jsonl", "--families", "cuont"))
+    assert not (tmp_path / "other.jsonl").exists()

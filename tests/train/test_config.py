@@ -39,6 +39,12 @@ def test_override_calls_a_recipe_with_what_it_takes():
         override(RECIPES["ladder"], ["size=big"])
 
 
+def test_kindling_judges_answers_where_it_is_given_some():
+    assert "operators" not in {stage.name for stage in RECIPES["kindling"]().stages}
+    *_, last = override(RECIPES["kindling"], ["pools=a.jsonl,b.jsonl", "stages.operators.steps=7"]).stages
+    assert (last.name, last.steps, last.mix.pools) == ("operators", 7, ("a.jsonl", "b.jsonl"))
+
+
 def test_a_run_comes_back_from_json():
     run = RECIPES["kindling"]()
     data = json.loads(json.dumps(dataclasses.asdict(run)))

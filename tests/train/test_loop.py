@@ -80,6 +80,19 @@ def test_a_directory_belongs_to_one_run(finished):
         train(override(RECIPES["smoke"](), ["seed=5"]), finished.parent)
 
 
+def test_a_stage_may_be_added_to_a_finished_run(finished, tmp_path):
+    directory = tmp_path / "run"
+    shutil.copytree(finished.parent, directory)
+    run = override(RECIPES["smoke"](), TINY)
+    longer = dataclasses.replace(run, stages=(*run.stages, dataclasses.replace(run.stages[1], name="more")))
+    train(longer, directory)
+    assert losses(directory)[:2] == losses(finished.parent) and len(losses(directory)) == 3
+    with pytest.raises(ValueError, match="other settings"):
+        train(run, directory)
+    with pytest.raises(ValueError, match="other settings"):
+        train(dataclasses.replace(longer, stages=longer.stages[1:]), directory)
+
+
 def test_a_directory_from_before_a_setting_existed_is_still_its_runs(finished, tmp_path):
     run = override(RECIPES["smoke"](), TINY)
     settings = json.loads((finished.parent / "run.json").read_text())

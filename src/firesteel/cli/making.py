@@ -1,4 +1,4 @@
-"""Commands that make a model: train, rl, sft, reproduce, data, export."""
+"""Commands that make a model: train, rl, average, sft, reproduce, data, export."""
 
 from __future__ import annotations
 
@@ -46,6 +46,22 @@ def rl(
     from firesteel.cli.rl import rl as run
 
     run(recipe, start, change, out)
+
+
+@app.command()
+def average(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty directory.", show_default=False)],
+    checkpoint: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Checkpoints of one start.", show_default=False)
+    ],
+) -> None:
+    """Average the weights of runs that differ in their seed alone."""
+    from firesteel.cli.train import require_extra
+
+    require_extra("Averaging")
+    from firesteel.model.average import average as run
+
+    run(checkpoint, out)
 
 
 @app.command()
@@ -125,6 +141,27 @@ def pictures(
     from firesteel.cli.albums import make as run
 
     run(kind, source, out, naming, licence, n, seed)
+
+
+@corpora.command()
+def answers(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The pool, a new file.", show_default=False)],
+    model: Annotated[str, typer.Option(metavar="ADDRESS", help="Who is asked.")] = "kindling",
+    families: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Task families.", show_default="all but those that no stage learns to judge"),
+    ] = None,
+    n: Annotated[int, typer.Option("--n", metavar="N", min=1, help="Problems of each family and level.")] = 40,
+    level: Annotated[list[int], typer.Option(metavar="N", min=1, help="Repeatable.")] = [1, 2],  # noqa: B006
+    seed: Annotated[int, typer.Option(metavar="N", help="Which problems.")] = 0,
+) -> None:
+    """Ask a model and keep the problems on which it disagrees with itself, for the stage operators."""
+    from firesteel.cli.answers import make as run
+    from firesteel.recipes.reinforcement import HELD_OUT
+    from firesteel.tasks import FAMILIES
+
+    learnt = [name for name in FAMILIES if name not in HELD_OUT]
+    run(model, families.split(",") if families else learnt, n, level, seed, out)
 
 
 @app.command()

@@ -29,7 +29,7 @@ from firesteel.agent.answers import Candidate, clusters
 from firesteel.agent.contemplate import Plan, contemplate
 from firesteel.backends import Backend, Completion, Request, complete
 from firesteel.evals.stats import Difference, paired_bootstrap, wilson
-from firesteel.format import Message, Part, Trace
+from firesteel.format import Message, Trace
 from firesteel.tasks import get, make
 from firesteel.tasks.base import HELD_OUT, Problem
 
@@ -135,7 +135,7 @@ async def measure(
 
 
 async def _all(backend: Backend, problem: Problem, settings: Settings, seed: int) -> Met:
-    question, agents, max_tokens = _message(problem), settings.agents, settings.max_tokens
+    question, agents, max_tokens = problem.message, settings.agents, settings.max_tokens
     most = max(agents)
     limits = Limits(turn_tokens=max_tokens)
     found: dict[str, Outcome] = {}
@@ -203,13 +203,6 @@ def _from_pool(problem: Problem, pool: Sequence[Completion], agents: Sequence[in
         best = max(answers[:k], key=lambda pair: pair[1])[0]
         found[f"best of {k}"] = outcome([best], total, longest)
     return found
-
-
-def _message(problem: Problem) -> Message:
-    parts = [Part(text=problem.question)]
-    if problem.image is not None:
-        parts.insert(0, Part(image=problem.image))
-    return Message("user", parts)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from firesteel.agent.schedule import Joined
 from firesteel.backends import Backend, Request
 from firesteel.backends.resolve import PACKAGED
 from firesteel.evals.estimators import Shot
-from firesteel.evals.run import _ask, _message
+from firesteel.evals.run import _ask
 from firesteel.format import STRENGTHS, Message, Part, strength_number
 from firesteel.tasks import get, make
 from firesteel.tasks.base import HELD_OUT, Problem
@@ -225,7 +225,7 @@ async def ask(
 async def _sample(
     backend: Backend, problem: Problem, key: Key, condition: Condition, settings: Settings
 ) -> tuple[Shot, ...]:
-    question = _message(problem, blank_images=False)
+    question = problem.message
     if condition.brief:
         question = Message("user", [*question.parts, Part(text="\n" + BRIEF)])
     request = Request(

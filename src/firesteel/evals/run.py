@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import perf_counter
 
 from PIL import Image
@@ -16,7 +17,6 @@ from PIL import Image
 from firesteel.agent.turn import Turn
 from firesteel.backends.base import Backend, Request
 from firesteel.evals.report import Report, Sample
-from firesteel.format import Message, Part
 from firesteel.tasks import get, make
 from firesteel.tasks.base import HELD_OUT, Problem
 
@@ -55,9 +55,9 @@ async def evaluate(
         # Problems are drawn when their turn comes, so that the pictures of thousands never lie in memory together.
         for index, (name, number) in waiting:
             problem = make(name, number, level)
-            messages = [_message(problem, blank_images)]
+            asked = _blanked(problem) if blank_images else problem
             request = Request(
-                messages=messages,
+                messages=[asked.message],
                 strength=strength,
                 max_tokens=max_tokens,
                 temperature=temperature,
@@ -88,13 +88,11 @@ async def evaluate(
     return Report(settings, [samples[index] for index in range(len(jobs))])
 
 
-def _message(problem: Problem, blank_images: bool) -> Message:
-    """The question as a user asks it: the picture first, then the text."""
-    parts = [Part(text=problem.question)]
-    if problem.image is not None:
-        image = Image.new("RGB", problem.image.size, (128, 128, 128)) if blank_images else problem.image
-        parts.insert(0, Part(image=image))
-    return Message(role="user", content=parts)
+def _blanked(problem: Problem) -> Problem:
+    """The same question about a uniform grey picture of the same size."""
+    if problem.image is None:
+        return problem
+    return replace(problem, image=Image.new("RGB", problem.image.size, (128, 128, 128)))
 
 
 async def _ask(backend: Backend, request: Request, problem: Problem, number: int) -> Sample:

@@ -3,6 +3,7 @@
 from firesteel.recipes.kindling import kindling, kindling_next, smoke
 from firesteel.recipes.ladder import ladder, smoke_sparse
 from firesteel.recipes.reinforcement import kindling_rl, smoke_rl
+from firesteel.recipes.small import small, small_rl
 
 RECIPES = {
     "kindling": kindling,
@@ -10,5 +11,6 @@ RECIPES = {
     "smoke": smoke,
     "smoke-sparse": smoke_sparse,
     "ladder": ladder,
+    "small": small,
 }
-RL_RECIPES = {"kindling": kindling_rl, "smoke": smoke_rl}
+RL_RECIPES = {"kindling": kindling_rl, "small": small_rl, "smoke": smoke_rl}

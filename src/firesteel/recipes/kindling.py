@@ -5,7 +5,7 @@
 - The stages: running text, picture descriptions and worked tasks together; worked tasks mostly; a reading stage for the
   vision tower, because the first two left digits and letters unread; a stage of transcripts, because the decoder did
   not use what the tower now saw; worked tasks again, at the end those more often that were still weak; conversations
-  that call tools.
+  that call tools; answers to be judged, which the packaged weights have not learnt.
 - Rows of 384 to 512 tokens hold whole samples and stay within the sliding window; those of looks go beyond it.
 """
 
@@ -66,10 +66,32 @@ def glimmer(
     }
 
 
-def kindling() -> Run:
-    """kindling v0. Name the text with `--set sources=...`; without text it learns from tasks and pictures alone."""
+def kindling(pools: tuple[str, ...] = ()) -> Run:
+    """Name the text with `--set sources=...`; without text it learns from tasks and pictures alone.
+
+    The last stage needs what the model answered after the one before: `firesteel data answers` makes the file, and
+    `--set pools=FILE` adds the stage.
+    """
+    operators = Stage(
+        name="operators",
+        steps=1000,
+        rows=12,
+        length=512,
+        mix=Mix(
+            operators=0.4,
+            pools=pools,
+            calls=0.1,
+            sheets=0.03,
+            captions=0.03,
+            levels=(0.65, 0.35),
+            visual=0.66,
+            spread=0.1,
+            families=(*FAMILIES, *WEAK),
+        ),
+        optim=Optim(lr=3e-3, warmup=20, decay=0.7),
+    )
     return Run(
-        name="kindling-v0",
+        name="kindling",
         model=glimmer(vocab=8192, width=192, layers=6, heads=3, ffn=512, vision_width=128, vision_layers=4),
         stages=(
             Stage(name="pretrain", steps=600, mix=Mix(text=0.15, captions=0.4, visual=0.65), optim=Optim(decay=0.1)),
@@ -136,39 +158,34 @@ def kindling() -> Run:
                 ),
                 optim=Optim(lr=3e-3, warmup=20, decay=0.8),
             ),
+            *((operators,) if pools else ()),
         ),
     )
 
 
-def kindling_next() -> Run:
-    """The packaged recipe and what was tried on top of it: what compression starts from, and looking closer."""
+def kindling_next(albums: tuple[str, ...] = ()) -> Run:
+    """The supervised stages, then pictures from outside (`--set albums=photographs.zip,pages.zip`) and looking closer.
+
+    Where small labels lie is taught in short rows, which looks do not fit, and before them: looks at the wrong place
+    teach nothing.
+    """
     run = kindling()
+    seen = Mix(
+        pictures=0.3,
+        albums=albums,
+        looks=0.35,
+        calls=0.1,
+        sheets=0.04,
+        captions=0.1,
+        levels=(0.7, 0.3),
+        visual=0.66,
+        spread=0.08,
+        families=(*FAMILIES, *WEAK),
+    )
+    closer = dataclasses.replace(seen, pictures=0.15, looks=0.3, captions=0.04)
     further = (
-        # Longer and shorter thoughts at every strength: reinforcement chooses among what is sampled.
-        Stage(
-            name="blend",
-            steps=300,
-            rows=12,
-            length=512,
-            mix=Mix(calls=0.15, sheets=0.03, captions=0.03, levels=(0.6, 0.4), visual=0.64, spread=0.35),
-            optim=Optim(lr=2e-3, warmup=20, decay=0.8),
-        ),
-        Stage(
-            name="look",
-            steps=600,
-            rows=5,
-            length=1280,
-            mix=Mix(looks=0.4, calls=0.1, sheets=0.03, captions=0.03, levels=(0.65, 0.35), visual=0.6, spread=0.2),
-            optim=Optim(lr=3e-3, warmup=30, decay=0.6),
-        ),
-        Stage(
-            name="look-on",
-            steps=450,
-            rows=5,
-            length=1280,
-            mix=Mix(looks=0.5, calls=0.1, sheets=0.03, captions=0.03, levels=(0.7, 0.3), visual=0.6, spread=0.1),
-            optim=Optim(lr=3e-3, warmup=20, decay=0.7),
-        ),
+        Stage(name="albums", steps=700, rows=12, length=512, mix=seen, optim=Optim(lr=3e-3, warmup=20, decay=0.0)),
+        Stage(name="look", steps=700, rows=5, length=1280, mix=closer, optim=Optim(lr=3e-3, warmup=20, decay=0.8)),
     )
     return dataclasses.replace(run, stages=(*run.stages, *further))
 

@@ -25,7 +25,7 @@ def small() -> Run:
             Stage(name="pretrain", steps=300, rows=16, length=320, mix=Mix(families=_TEXT), optim=Optim(decay=0.1)),
             Stage(
                 name="sft",
-                steps=900,
+                steps=1600,
                 rows=16,
                 length=320,
                 mix=Mix(families=_LEARNT, spread=0.35),
@@ -39,7 +39,7 @@ def small_rl() -> RLRun:
     return RLRun(
         name="small-rl",
         phases=(
-            Phase(name="accuracy", steps=30),
+            Phase(name="accuracy", steps=45),
             Phase(name="compress", steps=40, strengths=("high", "xhigh"), mastered=True, penalty=0.6),
         ),
         families=_LEARNT,

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from firesteel.format import STRENGTHS
+from firesteel.format import STRENGTHS, Message, Part
 
 HELD_OUT = 1_000_000_000  # seeds from here on are for evaluation; training draws below
 
@@ -40,6 +40,12 @@ class Problem:
     image: Image.Image | None = None
     caption: str = ""
     facts: dict[str, Any] = field(default_factory=dict)  # what the checker needs beyond `answer` (boxes, tolerances)
+
+    @property
+    def message(self) -> Message:
+        """As a user asks it: the picture first."""
+        shown = [Part.image_of(self.image)] if self.image is not None else []
+        return Message("user", [*shown, Part.text_of(self.question)])
 
 
 class Family(ABC):

@@ -45,6 +45,8 @@ class Mix:
     sheets: float = 0.0  # signs and numbers in rows to read aloud, among the same (`firesteel.train.glyphs`)
     pictures: float = 0.0  # questions about photographs, icons and pages of `albums`, among the same
     albums: tuple[str, ...] = ()  # files that `firesteel data pictures` made, drawn alike
+    operators: float = 0.0  # questions with answers to judge, among the same (`firesteel.train.operators`)
+    pools: tuple[str, ...] = ()  # files that `firesteel data answers` made, drawn alike
     levels: tuple[float, ...] = (1.0,)  # weight of level 1, 2, …
     families: tuple[str, ...] = ()
     visual: float = 0.6  # share of visual families among traces

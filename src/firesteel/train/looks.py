@@ -36,13 +36,8 @@ def conversation(rng: random.Random, strength: int) -> tuple[list[Message], list
     return messages, _schemas(rng, Eyes(Trace(messages[:1])))
 
 
-def _question(problem: Problem) -> Message:
-    assert problem.image is not None
-    return Message("user", [Part(image=problem.image), Part(text=problem.question)])
-
-
 def _answered(problem: Problem, strength: int) -> list[Message]:
-    return [_question(problem), Message("assistant", problem.answer, thought(problem, strength))]
+    return [problem.message, Message("assistant", problem.answer, thought(problem, strength))]
 
 
 def _described(problem: Problem) -> list[Message]:
@@ -54,7 +49,7 @@ def _described(problem: Problem) -> list[Message]:
 
 def _looked(rng: random.Random, problem: Problem, strength: int) -> tuple[list[Message], list[dict[str, Any]]]:
     assert problem.image is not None
-    trace = Trace([_question(problem)])
+    trace = Trace([problem.message])
     eyes = Eyes(trace)
     place = problem.full.partition(". ")[0]  # "orange 80 370", as the family's own working has it
     where = {"img": 0, "bbox_2d": _around(place, problem.image.width)}

@@ -267,8 +267,13 @@ class Trainer:
 
 
 def _claim(run: Run, path: Path) -> None:
-    """A directory belongs to one run: silently mixing two settings would make its curve a lie."""
+    """A directory belongs to one run: silently mixing two settings would make its curve a lie.
+
+    Stages may be added behind those that it has.
+    """
     settings = json.dumps(dataclasses.asdict(run), indent=1)
-    if path.exists() and from_dict(Run, json.loads(path.read_text())) != from_dict(Run, json.loads(settings)):
-        raise ValueError(f"{path.parent} holds a run with other settings; choose another --out or delete it")
+    if path.exists():
+        known, asked = (from_dict(Run, json.loads(text)) for text in (path.read_text(), settings))
+        if known != dataclasses.replace(asked, stages=asked.stages[: len(known.stages)]):
+            raise ValueError(f"{path.parent} holds a run with other settings; choose another --out or delete it")
     path.write_text(settings)

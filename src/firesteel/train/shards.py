@@ -25,7 +25,7 @@ from firesteel.format import STRENGTHS, Message, Part, Tokenizer, render
 from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.albums import families, open_album
 from firesteel.tasks.base import HELD_OUT, Family, Problem, thought
-from firesteel.train import calls, looks
+from firesteel.train import calls, looks, operators
 from firesteel.train.config import Mix, Stage
 from firesteel.train.glyphs import page, scattered, sheet
 
@@ -76,17 +76,15 @@ def sample_strength(rng: random.Random) -> int:
 
 def conversation(problem: Problem, strength: int) -> list[Message]:
     """The training example: question (picture first), the thought that belongs to the strength, the answer."""
-    parts = ([Part.image_of(problem.image)] if problem.image is not None else []) + [Part.text_of(problem.question)]
-    return [
-        Message(role="user", content=parts),
-        Message(role="assistant", content=[Part.text_of(problem.answer)], reasoning=thought(problem, strength)),
-    ]
+    return [problem.message, Message("assistant", problem.answer, thought(problem, strength))]
 
 
 def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
     """One task conversation, picture description, sheet to read, conversation with tools or picture of an album."""
     if mix.calls and rng.random() < mix.calls:
         return _tool_sample(rng, tokenizer, calls.conversation)
+    if mix.operators and rng.random() < mix.operators:
+        return _operator_sample(rng, mix, tokenizer)
     if mix.looks and rng.random() < mix.looks:
         return _tool_sample(rng, tokenizer, looks.conversation)
     if mix.pictures and rng.random() < mix.pictures:
@@ -136,6 +134,14 @@ def _tool_sample(rng: random.Random, tokenizer: Tokenizer, draw: Callable) -> Sa
     strength = sample_strength(rng)
     messages, tools = draw(rng, strength)
     rendered = render(messages, tools, strength, tokenizer, generation_prompt=False)
+    return Sample(rendered.ids, rendered.loss_mask, rendered.images)
+
+
+def _operator_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
+    if not mix.pools:
+        raise ValueError("A share of operators needs pools: name files that firesteel data answers made.")
+    messages, strength = operators.conversation(rng, sample_strength(rng), mix.pools)
+    rendered = render(messages, strength=strength, tokenizer=tokenizer, generation_prompt=False)
     return Sample(rendered.ids, rendered.loss_mask, rendered.images)
 
 

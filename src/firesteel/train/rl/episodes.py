@@ -15,17 +15,16 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from firesteel.agent.answers import Candidate, clusters
 from firesteel.agent.contemplate import choice, workspace
 from firesteel.agent.tools import Tool
-from firesteel.format import STRENGTHS, Message, Part
+from firesteel.format import STRENGTHS, Message
 from firesteel.tasks import get, make
 from firesteel.tasks.base import HELD_OUT, Problem
 from firesteel.train import calls
+from firesteel.train.operators import kinds
 
 _FLOOR = 0.02  # so that what seems mastered or hopeless is still looked at
 _SMOOTHING = 0.3
-_SHOWN = 4  # answers in a workspace, as in Contemplating's plan
 
 
 @dataclass(frozen=True)
@@ -59,18 +58,13 @@ class Curriculum:
         self.rates[key] = self.rates.get(key, 0.5) * (1 - _SMOOTHING) + pass_rate * _SMOOTHING
 
 
-def question(problem: Problem) -> Message:
-    parts = ([Part.image_of(problem.image)] if problem.image is not None else []) + [Part.text_of(problem.question)]
-    return Message("user", parts)
-
-
 def of_problem(problem: Problem, strength: int) -> Episode:
     family = get(problem.family)
 
     def judge(said: Sequence[Message]) -> bool:
         return family.check(problem, said[-1].text.strip())
 
-    return Episode(f"{problem.family}/{problem.level}", (question(problem),), strength, judge)
+    return Episode(f"{problem.family}/{problem.level}", (problem.message,), strength, judge)
 
 
 def draw_problem(
@@ -126,15 +120,12 @@ def draw_operator(
 ) -> Episode | None:
     """A refinement or a choice on an episode's own answers; None where they all say the same.
 
-    At most four kinds of answers are shown, one of each, in an order that does not tell their counts. A choice is only
-    asked where one of them is right.
+    A choice is only asked where one of the answers that are shown is right.
     """
     verdict = dict(zip(answers, right, strict=True))
-    ranked = clusters([Candidate(number, answer, 0) for number, answer in enumerate(answers) if answer])
-    shown = [cluster.members[0].answer for cluster in ranked[:_SHOWN]]
+    shown = kinds(rng, answers)
     if len(shown) < 2:
         return None
-    rng.shuffle(shown)
     if rng.random() < 0.5 or not any(verdict[answer] for answer in shown):
         messages = (*episode.messages, workspace(shown))
         return Episode("refine", messages, episode.strength, episode.judge, episode.tools)
