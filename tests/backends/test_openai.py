@@ -325,7 +325,7 @@ def llama():
 
 
 CALLED = [
-    Message("user", "what is there?"),
+    Message("user", "What is 17 + 25?"),
     Message("assistant", "", "", "", [ToolCall("zoom", {"box": "0 0 9 9"}, "call_7")]),
     Message("tool", [Part(text="crop"), Part(image=RED)], name="zoom", tool_call_id="call_7"),
 ]

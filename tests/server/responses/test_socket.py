@@ -4,6 +4,7 @@ import contextlib
 import json
 import time
 
+import httpx
 import pytest
 from websockets.sync.client import connect
 
@@ -73,6 +74,15 @@ def test_bad_frames_are_told(frame):
         told = json.loads(socket.recv(60))
         assert told["type"] == "error" and told["status"] == 400 and told["error"]["code"]
         assert ask(input="x")[-1]["type"] == "response.completed"
+
+
+def test_a_turn_of_a_thread_follows_nothing_that_is_not_stored():
+    with live(says("hi"), says("ho")) as (url, _), connect(f"ws{url[4:]}/v1/responses") as socket:
+        ask, thread = asking(socket), httpx.post(f"{url}/v1/threads", json={}).json()["id"]
+        first = ask(input="x", store=False)[-1]["response"]["id"]
+        (refused,) = ask(input="y", previous_response_id=first, firesteel={"thread": thread})
+        assert refused["error"]["param"] == "previous_response_id" and "stored turn" in refused["error"]["message"]
+        assert ask(input="y", firesteel={"thread": thread})[-1]["type"] == "response.completed"
 
 
 def test_the_background_is_refused():
