@@ -168,7 +168,10 @@ def test_the_app_learns_what_the_server_can():
     assert told["default_model"] == "kindling" and "kindling-instant" in told["models"]
     assert told["modes"] == ["instant", "thinking", "contemplating"] and "high" in told["strengths"]
     assert told["limits"]["images"] == 50 and told["keys"] is False and told["context"] is None
-    assert "python" in told["tools"] and get("/v1/app", keys=True).json()["keys"] is True
+    assert {"zoom", "mark", "container.view", "container.create_web_artifact"} < set(told["replays"])
+    assert not {"browser.search", "browser.open", "subagents.spawn_agents"} & set(told["replays"])
+    stranger = get("/v1/app", keys=True).json()
+    assert "python" in told["tools"] and stranger["keys"] is True and stranger["replays"] == []
 
 
 def test_the_address_of_a_tool_is_told_to_holders_of_a_key_alone():

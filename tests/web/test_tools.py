@@ -2,7 +2,7 @@
 
 from tests.agent.scripted import Scripted, calls, says
 from tests.server.serving import live, sending
-from tests.web.driving import CHART, asked, expect, mode, opened, tool
+from tests.web.driving import CHART, asked, expect, menu, mode, opened, tool
 
 LOOK = calls(("zoom", {"img": "0", "bbox_2d": "[100, 200, 500, 600]", "label": "bar F"}))
 THOUGHT = "First a look. The bar F is high.\n\nAt [100, 200, 500, 600] it ends."
@@ -42,10 +42,13 @@ def test_a_call_runs_again_beside_its_first_result(page):
             turn.locator(".results > div").first.locator("pre").inner_text()
         )
         assert turn.locator(".again img").evaluate("image => image.naturalWidth") > 0
-        said = page.locator(".unseen[aria-live]")
+        said = page.locator(".unseen[aria-live]:not(dialog *)")
         expect(said).to_have_text("The tool ran again.")
         page.keyboard.press("Alt+m")
         expect(said).to_have_text("Contemplating")
+        turn.get_by_role("button", name="bar F (looked closer)").click()
+        expect(page.locator("dialog[open] .unseen[aria-live]")).to_have_text("Contemplating")
+        page.keyboard.press("Escape")
         page.route("**/calls/**", lambda route: route.fulfill(status=503, body="no place"))
         turn.get_by_role("button", name="Run again").click()
         expect(page.get_by_role("status")).to_contain_text("no place")
@@ -78,6 +81,25 @@ def test_files_are_given_written_saved_and_taken_back(page, tmp_path):
         expect(panel.get_by_text("data.csv")).to_have_count(0)
 
 
+def test_files_travel_with_a_conversation(page, tmp_path):
+    page.set_viewport_size({"width": 1280, "height": 900})
+    write = calls(("container.insert", {"path": "sum.txt", "insert_line": "0", "new_str": "3"}))
+    with live(write, says("the sum is 3"), tools=("files",)) as (url, _):
+        opened(page, url)
+        tool(page, "Working folder")
+        asked(page, "add them")
+        with page.expect_download() as told:
+            menu(page, "add them", "JSON")
+        told.value.save_as(tmp_path / "thread.json")
+        menu(page, "add them", "Delete")
+        page.get_by_label("Import a conversation").set_input_files(tmp_path / "thread.json")
+        expect(page.locator(".prose")).to_have_text("the sum is 3")
+        page.get_by_label("Files", exact=True).click()
+        with page.expect_download() as told:
+            page.get_by_label("Download sum.txt").click()
+        assert told.value.path().read_text() == "3\n"
+
+
 def test_a_tool_that_changes_something_asks(page, monkeypatch):
     sent = sending(monkeypatch)
     send = calls(("send", {"what": "news"}))
@@ -102,6 +124,9 @@ def test_a_tool_that_changes_something_asks(page, monkeypatch):
         expect(page.locator(".prose").last).to_have_text("gone again")
         asked(page, "and then")
         expect(page.locator(".prose").last).to_have_text("and again")
+        page.locator(".card summary").last.click()
+        expect(page.locator(".card").last).to_contain_text("Input")
+        expect(page.get_by_role("button", name="Run again")).to_have_count(0)
         assert sent == ["news"] * 3
 
 

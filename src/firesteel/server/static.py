@@ -24,11 +24,13 @@ from starlette.routing import BaseRoute, Route
 from firesteel import __version__
 from firesteel.agent.mind import MODES
 from firesteel.format import STRENGTHS
+from firesteel.server.ask import Caller
 from firesteel.server.errors import ApiError, not_found
 from firesteel.server.guard import secret_of
 from firesteel.server.http import answer_json, service_of
 from firesteel.server.service import Service
 from firesteel.server.threads.body import SETTINGS_BYTES, TITLE
+from firesteel.server.threads.replay import runs_again
 
 FOLDER = Path(__file__).parent / "static"
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -113,8 +115,8 @@ async def about(request: Request) -> Response:
     settings = service.settings
     limits = {name: getattr(settings, name) for name in _LIMITS}
     # An address of a tool (mcp:COMMAND, folder:DIR) may say what only a key's holder should know.
-    admitted = await _admitted(request)
-    tools = [name for name in settings.tools if admitted or ":" not in name]
+    caller = await _caller(request)
+    tools = [name for name in settings.tools if caller or ":" not in name]
     return answer_json(
         {
             "version": __version__,
@@ -124,6 +126,7 @@ async def about(request: Request) -> Response:
             "strengths": list(STRENGTHS),
             "strength": settings.strength,
             "tools": tools,
+            "replays": runs_again(service, caller) if caller else [],
             "sandbox": await asyncio.to_thread(_tier) if "python" in settings.tools else None,
             "limits": limits | {"settings_bytes": SETTINGS_BYTES, "title": TITLE},
             "context": service.backend.context,
@@ -132,15 +135,14 @@ async def about(request: Request) -> Response:
     )
 
 
-async def _admitted(request: Request) -> bool:
-    """Whether who asks shows a valid key, or none is needed. Raises ApiError 503 where nobody can tell."""
+async def _caller(request: Request) -> Caller | None:
+    """Who asks; None without a key where one is needed. Raises ApiError 503 where nobody can tell."""
     try:
-        await service_of(request).access.caller(secret_of(request.headers))
+        return await service_of(request).access.caller(secret_of(request.headers))
     except ApiError as error:
         if error.status != 401:
             raise
-        return False
-    return True
+        return None
 
 
 def _tier() -> str | None:

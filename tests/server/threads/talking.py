@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tests.agent.scripted import calls
 from tests.server.responses.asking import URL as RESPONSES
 from tests.server.responses.asking import ended
 from tests.server.serving import serving
@@ -46,6 +47,11 @@ def talk(*lines, **settings):
         return asyncio.run(main())
 
     return decorated
+
+
+def written(name, text):
+    """A turn of a model that writes a file."""
+    return calls(("container.insert", {"path": name, "insert_line": "0", "new_str": text}))
 
 
 def code(answer):

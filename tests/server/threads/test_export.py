@@ -8,7 +8,7 @@ from firesteel.cli.trace import trace
 from firesteel.format import Message, Trace
 from tests.agent.scripted import calls, says
 from tests.server.responses.asking import picture
-from tests.server.threads.talking import talk
+from tests.server.threads.talking import talk, written
 
 EVIL = "</p></blockquote></pre><script>alert(1)</script><img src=x onerror=alert(1)>\"'&``` \n````\n# h"
 
@@ -60,6 +60,44 @@ def test_uploaded_pictures_travel_in_the_file_and_deleted_ones_leave_a_word():
         kept, gone = (each["input"][0]["content"][0] for each in (await export(talk, "json")).json()["turns"])
         assert kept == {"type": "input_image", "image_url": picture("blue")}
         assert gone["type"] == "input_text"
+
+
+def test_each_turn_has_its_files_and_each_content_is_there_once():
+    lines = [written("a.txt", "one"), says("ok"), written("b/c.txt", "one"), says("ok"), says("hm")]
+
+    @talk(*lines)
+    async def _(client, talk):
+        first = await talk.say("write", firesteel={"tools": ["files"]})
+        await talk.say("write", first, firesteel={"tools": ["files"]})
+        await talk.say("else", first)
+        turns = [each["files"] for each in (await export(talk, "json")).json()["turns"]]
+        assert [[file["name"] for file in files] for files in turns] == [["a.txt"], ["a.txt", "b/c.txt"], ["a.txt"]]
+        told = [file for files in turns for file in files]
+        assert base64.b64decode(told[0].pop("data")) == b"one\n"
+        assert all(file == {"name": file["name"], "id": told[0]["id"]} for file in told)
+
+
+def test_a_file_that_was_given_travels_until_it_is_deleted():
+    @talk(says("one"), says("two"))
+    async def _(client, talk):
+        upload = {"file": ("a.csv", b"1,2")}
+        id = (await client.post("/v1/files", files=upload, data={"purpose": "user_data"})).json()["id"]
+        await client.post(talk.url, json={"settings": {"files": [{"id": id}]}})
+        await talk.say("look")
+        (turn,) = (await export(talk, "json")).json()["turns"]
+        assert turn["files"] == [{"name": "a.csv", "id": id, "data": "MSwy"}]
+        await client.delete(f"/v1/files/{id}")
+        assert (await export(talk, "json")).json()["turns"][0]["files"] == []
+
+
+def test_pages_name_the_files_that_a_turn_made():
+    @talk(written("a<b>.txt", "one"), written("b.txt", "two"), says("ok"), says("well"))
+    async def _(client, talk):
+        first = await talk.say("write", firesteel={"tools": ["files"]})
+        await talk.say("and", first)
+        markdown, html = (await export(talk, "markdown")).text, (await export(talk, "html")).text
+        assert markdown.count("## Files") == 1 and "\n## Files\n\n```\na<b>.txt, b.txt\n```\n\n## You\n" in markdown
+        assert "<h2>Files</h2>\n<pre>a&lt;b&gt;.txt, b.txt</pre>\n" in html
 
 
 def test_sft_has_a_line_for_each_answered_path_as_trace_writes_them(tmp_path, capsys):

@@ -7,12 +7,7 @@ import pytest
 
 from firesteel.server.threads import files
 from tests.agent.scripted import Scripted, calls, says
-from tests.server.threads.talking import begun, code, talk
-
-
-def written(name, text):
-    return calls(("container.insert", {"path": name, "insert_line": "0", "new_str": text}))
-
+from tests.server.threads.talking import begun, code, talk, written
 
 TOOLS = {"firesteel": {"tools": ["files"]}}
 

@@ -5,10 +5,11 @@ import json
 import pytest
 
 from firesteel.server.store import StoreUnavailable
+from firesteel.server.threads import files, imports
 from tests.agent.scripted import Scripted, calls, says
 from tests.server.responses.asking import URL as RESPONSES
 from tests.server.responses.asking import picture
-from tests.server.threads.talking import URL, Talk, code, talk
+from tests.server.threads.talking import URL, Talk, code, talk, written
 
 TURN = {"id": "1", "created_at": 5, "status": "completed", "model": "kindling", "input": [], "output": []}
 FILE = {"object": "firesteel.thread", "version": 1, "title": "t", "created_at": 5, "turns": []}
@@ -16,6 +17,11 @@ FILE = {"object": "firesteel.thread", "version": 1, "title": "t", "created_at": 
 
 def user(content, **more):
     return {"type": "message", "role": "user", "content": content} | more
+
+
+def holding(*given):
+    """A file whose one turn has these files."""
+    return file({"files": [{"name": "a", "id": "1", "data": "YQ=="} | each for each in given]})
 
 
 def file(*turns, **more):
@@ -62,6 +68,72 @@ def test_an_export_comes_back_as_it_was_under_new_ids():
         assert hit["id"] == other.id
 
 
+def test_files_come_back_with_their_turns_and_lie_there_for_the_next():
+    look = calls(("container.view", {"path": "b/c.txt"}))
+    lines = [written("a.txt", "one"), says("ok"), written("b/c.txt", "two"), says("ok"), says("hm"), look, says("seen")]
+
+    @talk(*lines)
+    async def _(client, talk):
+        tools = {"tools": ["files"]}
+        first = await talk.say("write", firesteel=tools)
+        await talk.say("write", first, firesteel=tools)
+        await talk.say("else", first)
+        told = (await client.get(f"{talk.url}/export")).json()
+        made = await client.post(f"{URL}/import", json=told)
+        other = Talk(client, made.json()["id"])
+        one, two, three = [turn["id"] for turn in (await other.read())["turns"]]
+        names = [{each["name"]: each["turn"] for each in await listed(other, turn)} for turn in (one, two, three)]
+        assert names == [{"a.txt": one}, {"a.txt": one, "b/c.txt": two}, {"a.txt": one}]
+        assert (await client.get(f"{other.url}/turns/{two}/files/b/c.txt")).content == b"two\n"
+        again = (await other.read("/export"))["turns"]
+        assert [turn["files"] for turn in again] == [turn["files"] for turn in told["turns"]]
+        last = await other.say("look", two, firesteel=tools)
+        assert "two" in str((await other.read())["turns"][-1]["output"])
+        assert [each["turn"] for each in await listed(other, last)] == [one, two]
+
+
+def test_a_file_that_was_given_comes_back_as_one_of_its_turn():
+    @talk(says("ok"))
+    async def _(client, talk):
+        upload = {"file": ("a.csv", b"1,2")}
+        id = (await client.post("/v1/files", files=upload, data={"purpose": "user_data"})).json()["id"]
+        await client.post(talk.url, json={"settings": {"mode": "instant", "files": [{"id": id}]}})
+        await talk.say("look")
+        told = (await client.get(f"{talk.url}/export")).json()
+        await client.delete(f"/v1/files/{id}")
+        made = (await client.post(f"{URL}/import", json=told)).json()
+        assert made["settings"] == {"mode": "instant"}
+        (entry,) = await listed(Talk(client, made["id"]), made["leaf"])
+        assert (entry["name"], entry["turn"]) == ("a.csv", made["leaf"])
+
+
+async def listed(talk, turn):
+    return (await talk.read(f"/turns/{turn}/files"))["data"]
+
+
+def test_an_import_may_be_larger_than_other_bodies_by_a_folder_of_files(monkeypatch):
+    monkeypatch.setattr("firesteel.server.threads.routes.MOST_BYTES", 3000)
+
+    @talk(body_bytes=1000)
+    async def _(client, talk):
+        for size, status in ((2000, 200), (5000, 413)):
+            given = holding({"data": base64.b64encode(b"a" * size).decode()})
+            assert (await client.post(f"{URL}/import", json=given)).status_code == status
+
+
+@pytest.mark.parametrize("cap", ["LARGEST", "MOST_BYTES"])
+def test_files_that_are_too_large_are_refused(monkeypatch, cap):
+    monkeypatch.setattr(imports, cap, 10)
+
+    @talk(file_bytes=10)
+    async def _(client, talk):
+        data = base64.b64encode(b"123456").decode() if cap == "MOST_BYTES" else base64.b64encode(b"1" * 20).decode()
+        answer = await client.post(f"{URL}/import", json=holding({"data": data}, {"name": "b", "data": data}))
+        where = "turns.0.files" if cap == "MOST_BYTES" else "turns.0.files.0.data"
+        assert code(answer) == (413, where)
+        assert len((await client.get(URL)).json()["data"]) == 1
+
+
 def said(message):
     """What of a message the model would hear again."""
     return {name: value for name, value in message.items() if name not in ("usage", "token_ids", "logprobs")} | {
@@ -99,6 +171,14 @@ def said(message):
         (file({"output": [{"type": "compaction", "encrypted_content": "x"}]}), 400, "turns.0.output.0"),
         (file(*({"id": str(number)} for number in range(9))), 400, "turns"),
         (file({"input": [user([{"type": "input_image", "image_url": picture()}] * 21)]}), 400, "turns"),
+        *((holding({"name": name}), 400, "turns.0.files.0.name") for name in
+          ("", "/etc/passwd", "../a", "a/../../b", "a//b", "a/", "./a", "a\0", ".scratch/a", "a/" * 33 + "b")),
+        (holding({}, {}), 400, "turns.0.files.1.name"),
+        (holding({"data": "no base64"}), 400, "turns.0.files.0.data"),
+        (holding({"data": "YQ="}), 400, "turns.0.files.0.data"),
+        (holding({"data": None}), 400, "turns.0.files.0.data"),
+        (holding({"id": hashlib.sha256(b"a").hexdigest(), "data": None}), 400, "turns.0.files.0.data"),
+        (holding(*({"name": str(number)} for number in range(files.MOST + files.GIVEN + 1))), 400, "turns.0.files"),
     ],
 )  # fmt: skip
 def test_what_is_no_export_is_refused_whole(given, status, param):

@@ -2,20 +2,9 @@
 
 import { ask } from "./api";
 import { bytesOf } from "./pictures";
+import { session } from "./session.svelte";
 import { picturesOf, textOf, type Call } from "./view";
 import type { Part } from "./wire";
-
-/// Those that look, compute, or write in the working folder; the server has the last word.
-const AGAIN = new Set([
-  "zoom",
-  "mark",
-  "container.visual_grounding",
-  "container.python_execution",
-  "container.view",
-  "container.file_search",
-  "container.insert",
-  "container.str_replace",
-]);
 
 export interface Again {
   output: string;
@@ -25,7 +14,7 @@ export interface Again {
   same: boolean;
 }
 
-export const runsAgain = (name: string): boolean => AGAIN.has(name);
+export const runsAgain = (name: string): boolean => session.info?.replays.includes(name) ?? false;
 
 /// Throws ApiFailure.
 export async function runAgain(thread: string, turn: string, call: Call): Promise<Again> {

@@ -99,6 +99,8 @@ export interface AppInfo {
   strengths: string[];
   strength: string;
   tools: string[];
+  /// Names of the tools whose calls this server runs again for who asks.
+  replays: string[];
   sandbox: string | null;
   version: string;
   limits: Record<string, number | null>;

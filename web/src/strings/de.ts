@@ -50,7 +50,7 @@ export const de: Strings = {
     scene: { title: "Etwas im Bild finden", text: "Where is the yellow back button? Give a box." },
     agents: {
       title: "Acht Denker einigen sich",
-      text: "Eva is poorer than Tom. Mia is richer than Vera. Mia is poorer than Eva. Uma is richer than Tom. Which of them is the second poorest?",
+      text: "Kim is richer than Paul. Kim is poorer than Nora. Uma is richer than Nora. Which of them is the second richest?",
     },
     code: { title: "Schritt für Schritt denken", text: "Order 40, 85, 79, 26 from largest to smallest." },
   },

@@ -49,7 +49,7 @@ export const en = {
     scene: { title: "Find things in a picture", text: "Where is the yellow back button? Give a box." },
     agents: {
       title: "Let eight minds agree",
-      text: "Eva is poorer than Tom. Mia is richer than Vera. Mia is poorer than Eva. Uma is richer than Tom. Which of them is the second poorest?",
+      text: "Kim is richer than Paul. Kim is poorer than Nora. Uma is richer than Nora. Which of them is the second richest?",
     },
     code: { title: "Think step by step", text: "Order 40, 85, 79, 26 from largest to smallest." },
   },

@@ -129,9 +129,10 @@ async def _folder(service: Service, caller: Caller, body: ResponseBody, thread: 
     if found is None:
         raise not_found("thread", thread)
     before = await store.get_response(caller.owner, previous) if previous is not None else None
-    if before is not None and before.thread != thread:
-        message = f"The response {before.id!r} is no turn of the thread {thread!r}."
-        raise invalid(message, "previous_response_id", "response_in_other_thread")
+    if previous is not None and (before is None or before.thread != thread):
+        message = f"A turn follows a stored turn of its own thread; {previous!r} is none of {thread!r}."
+        code = "response_in_other_thread" if before else "previous_response_not_found"
+        raise invalid(message, "previous_response_id", code)
     return await Folder.of(store, found, before, turn)
 
 
@@ -265,7 +266,12 @@ class Run:
             conversation=asked.body.conversation,
             thread=asked.body.firesteel.thread if asked.body.firesteel else None,
             body=await packed(store, self.response),
-            request={"input": await packed(store, list(asked.items)), "mode": asked.ask.mind.mode} | files,
+            request={
+                "input": await packed(store, list(asked.items)),
+                "mode": asked.ask.mind.mode,
+                "tools": list(asked.tools.here),
+            }
+            | files,
             messages=await packed_messages(store, messages, asked.urls),
             instructions=asked.body.instructions or "",
         )

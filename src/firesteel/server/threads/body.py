@@ -8,6 +8,7 @@ import orjson
 from pydantic import AfterValidator, Field
 
 from firesteel.server.reading import Loose
+from firesteel.server.threads.files import GIVEN, MOST, check_name
 
 SETTINGS_BYTES = 16 << 10
 TITLE = 512  # characters
@@ -69,6 +70,14 @@ class Failure(Loose):
     message: str = Field(max_length=4096)
 
 
+class FolderFile(Loose):
+    """A file at the end of a turn. `data` is base64; it stands where `id`, which names the bytes, comes first."""
+
+    name: Annotated[str, Field(max_length=4096), AfterValidator(check_name)]
+    id: Id
+    data: str | None = None
+
+
 class TurnFile(Loose):
     id: Id
     previous: Id | None = None
@@ -81,6 +90,7 @@ class TurnFile(Loose):
     output: list[dict[str, Any]]
     usage: Tokens | None = None
     error: Failure | None = None
+    files: list[FolderFile] = Field(default_factory=list, max_length=MOST + GIVEN)
 
 
 class ThreadFile(ThreadBody):

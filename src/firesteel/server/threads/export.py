@@ -1,8 +1,9 @@
 """Threads as files: JSON to come back, Markdown and HTML to read, JSONL to train on. All are written turn by turn.
 
-- JSON holds the whole tree; its pictures are data URLs, so it needs nothing else.
-- Markdown and HTML show the path to the leaf. HTML is one page without scripts in which everything is escaped; a policy
-  of its own forbids it to load anything.
+- JSON holds the whole tree; its pictures are data URLs, and each turn has the files of its folder, so it needs nothing
+  else. The bytes of a file stand, in base64, where their id comes first.
+- Markdown and HTML show the path to the leaf, and name the files that each turn made. HTML is one page without scripts
+  in which everything is escaped; a policy of its own forbids it to load anything.
 - SFT has a line for each path from a root to a leaf that ends with an answer, as `firesteel trace --sft` writes it.
 """
 
@@ -23,10 +24,12 @@ from firesteel.server.files import attachment, media_type_of
 from firesteel.server.responses.blobs import unpacked
 from firesteel.server.store import Store, StoredResponse, Thread
 from firesteel.server.threads.body import KIND, VERSION
+from firesteel.server.threads.files import content_id, content_of, files_of
 from firesteel.server.threads.told import thread_of, turn_of
 
 Pieces = AsyncGenerator[str | bytes, None]
 Block = tuple[str, str]  # kind (thought, text, code, picture) and text
+Section = tuple[str, list[Block]]  # under its heading
 _NAME = 80  # characters
 _HEADINGS = {"user": "You", "system": "System", "assistant": "Answer", "tool": "Tool"}
 _PAGE = """<!doctype html>
@@ -61,9 +64,15 @@ async def export(store: Store, thread: Thread, format: str) -> Response:
 async def _json(store: Store, thread: Thread, turns: Sequence[StoredResponse]) -> Pieces:
     head = thread_of(thread) | {"object": KIND, "version": VERSION}
     yield orjson.dumps(head)[:-1] + b',"turns":['
+    known: set[str] = set()
     for number, turn in enumerate(turns):
-        told = await _with_files(store, turn.owner, await unpacked(store, turn_of(turn)))
-        yield (b",\n" if number else b"\n") + orjson.dumps(told)
+        told = await _with_uploads(store, turn.owner, await unpacked(store, turn_of(turn)))
+        yield (b",\n" if number else b"\n") + orjson.dumps(told)[:-1] + b',"files":['
+        comma = b""
+        async for file in _folder(store, turn, known):
+            yield comma + orjson.dumps(file)
+            comma = b","
+        yield b"]}"
     yield b"\n]}\n"
 
 
@@ -79,17 +88,17 @@ async def _sft(store: Store, thread: Thread, turns: Sequence[StoredResponse]) ->
 
 async def _markdown(store: Store, thread: Thread, turns: Sequence[StoredResponse]) -> Pieces:
     yield f"# {' '.join(thread.title.split()) or thread.id}\n"
-    async for message in _shown(store, thread, turns):
-        yield f"\n## {_HEADINGS.get(message['role'], 'System')}\n"
-        for kind, text in _blocks(message):
+    async for heading, blocks in _shown(store, thread, turns):
+        yield f"\n## {heading}\n"
+        for kind, text in blocks:
             yield f"\n{_markdown_of(kind, text)}\n"
 
 
 async def _html(store: Store, thread: Thread, turns: Sequence[StoredResponse]) -> Pieces:
     yield _PAGE.format(title=escape(thread.title or thread.id))
-    async for message in _shown(store, thread, turns):
-        yield f"<h2>{_HEADINGS.get(message['role'], 'System')}</h2>\n"
-        for kind, text in _blocks(message):
+    async for heading, blocks in _shown(store, thread, turns):
+        yield f"<h2>{heading}</h2>\n"
+        for kind, text in blocks:
             yield _html_of(kind, text) + "\n"
 
 
@@ -121,11 +130,26 @@ def _path(turns: Sequence[StoredResponse], leaf: str | None) -> list[StoredRespo
     return path[::-1]
 
 
-async def _shown(store: Store, thread: Thread, turns: Sequence[StoredResponse]) -> AsyncGenerator[dict[str, Any], None]:
+async def _shown(store: Store, thread: Thread, turns: Sequence[StoredResponse]) -> AsyncGenerator[Section, None]:
     leaves = _leaves(turns)
     for turn in _path(turns, thread.leaf) or _path(turns, leaves[-1].id if leaves else None):
         for message in turn.messages:
-            yield await _whole(store, message)
+            yield _HEADINGS.get(message["role"], "System"), list(_blocks(await _whole(store, message)))
+        if made := [entry["name"] for entry in files_of(turn) if entry["turn"] == turn.id]:
+            yield "Files", [("code", ", ".join(made))]
+
+
+async def _folder(store: Store, turn: StoredResponse, known: set[str]) -> AsyncGenerator[dict[str, Any], None]:
+    """The files at the end of a turn; `known` are contents whose bytes were told before."""
+    for entry in files_of(turn):
+        file = {"name": entry["name"], "id": content_id(entry)}
+        if file["id"] not in known:
+            data = await content_of(store, turn.owner, entry)
+            if data is None:  # it was given, and is deleted
+                continue
+            known.add(file["id"])
+            file["data"] = base64.b64encode(data).decode()
+        yield file
 
 
 async def _whole(store: Store, message: dict[str, Any]) -> dict[str, Any]:
@@ -140,10 +164,10 @@ async def _whole(store: Store, message: dict[str, Any]) -> dict[str, Any]:
     return message | ({"content": content} if content else {})
 
 
-async def _with_files(store: Store, owner: str, value: Any) -> Any:
+async def _with_uploads(store: Store, owner: str, value: Any) -> Any:
     """JSON whose pictures that name an uploaded file hold its bytes."""
     if isinstance(value, list):
-        return [await _with_files(store, owner, each) for each in value]
+        return [await _with_uploads(store, owner, each) for each in value]
     if not isinstance(value, dict):
         return value
     if value.get("type") in ("input_image", "input_file") and isinstance(id := value.get("file_id"), str):
@@ -151,7 +175,7 @@ async def _with_files(store: Store, owner: str, value: Any) -> Any:
         if data is None:
             return {"type": "input_text", "text": "[a picture that was deleted]"}
         return {"type": "input_image", "image_url": _url(data)}
-    return {name: await _with_files(store, owner, each) for name, each in value.items()}
+    return {name: await _with_uploads(store, owner, each) for name, each in value.items()}
 
 
 def _url(data: bytes) -> str:

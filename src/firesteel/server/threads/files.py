@@ -18,14 +18,14 @@ from typing import Any
 
 from firesteel.agent.files import read_file, write_file
 from firesteel.agent.sandbox import Limits
-from firesteel.agent.sandbox.supervise import hidden, survey
+from firesteel.agent.sandbox.supervise import DEEPEST, hidden, survey
 from firesteel.server.errors import invalid
 from firesteel.server.responses.blobs import placed
 from firesteel.server.store import Store, StoredResponse, Thread
 
 _LOG = logging.getLogger("firesteel.server")
-MOST, LARGEST, MOST_BYTES = 200, 8 << 20, 64 << 20  # files of a turn; bytes of one that a tool made; bytes of all
-_GIVEN = 100
+# Files of a turn that tools made; bytes of one of them; bytes of all; files that the user gave.
+MOST, LARGEST, MOST_BYTES, GIVEN = 200, 8 << 20, 64 << 20, 100
 
 # {"name", "bytes", "turn"}: the turn that made it, and its "blob"; or None, and the "file" given.
 Entry = Mapping[str, Any]
@@ -44,7 +44,7 @@ class Folder:
         """The folder with which a turn begins, behind the turn `before`."""
         made = [each for each in files_of(before) if each["turn"] is not None] if before else []
         files, given = {each["name"]: each for each in made}, thread.settings.get("files")
-        for each in given[:_GIVEN] if isinstance(given, list) else ():
+        for each in given[:GIVEN] if isinstance(given, list) else ():
             id = each.get("id") if isinstance(each, dict) else None
             file = await store.get_file(thread.owner, id) if isinstance(id, str) else None
             if file is not None:
@@ -97,12 +97,26 @@ def files_of(turn: StoredResponse) -> list[Entry]:
     return list(turn.request.get("files", ()))
 
 
+def check_name(name: str) -> str:
+    """The name, if a file of a turn may bear it. Raises ValueError."""
+    strange = "\0" in name or name.count("/") > DEEPEST
+    if strange or hidden(name) or not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise ValueError(f"{name!r} has no place in the folder: use a path relative to it")
+    return name
+
+
+def content_id(entry: Entry) -> str:
+    """The blob that holds the bytes of a file, or the upload that was given."""
+    if entry["turn"] is None:
+        return entry["file"]
+    # Older rows name it as a packed data URL does.
+    return entry["blob"] if "blob" in entry else placed(entry["content"], str)
+
+
 async def content_of(store: Store, owner: str, entry: Entry) -> bytes | None:
     """None for a file that was given and is deleted."""
-    if entry["turn"] is None:
-        return await store.file_data(owner, entry["file"])
-    # Older rows name it as a packed data URL does.
-    return await store.get_blob(entry["blob"] if "blob" in entry else placed(entry["content"], str))
+    id = content_id(entry)
+    return await (store.file_data(owner, id) if entry["turn"] is None else store.get_blob(id))
 
 
 def _digest(data: bytes) -> str:

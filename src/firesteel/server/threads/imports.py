@@ -3,11 +3,14 @@
 - Every id is made anew; a turn follows one that stands before it in the file, so that there are no circles.
 - Items are read as those of a request are: the same caps, and pictures only as data URLs or as the caller's own files.
   What the model will be told is made of them, never taken from the file.
+- A file that the turn before did not have with the same bytes was made by its turn, also where it was given: uploads
+  stay with their owner, so the thread's settings name none.
 - An imported turn has no events to watch again.
 """
 
 from __future__ import annotations
 
+import base64
 import secrets
 import time
 from collections.abc import Sequence
@@ -17,7 +20,7 @@ from typing import Any
 from firesteel.agent.mind import Mind
 from firesteel.format import Message
 from firesteel.server.ask import Ask, Caller
-from firesteel.server.errors import invalid
+from firesteel.server.errors import ApiError, invalid
 from firesteel.server.responses.blobs import packed, packed_messages
 from firesteel.server.responses.body import ResponseBody, Tools
 from firesteel.server.responses.items import Reader, item_id, new_response_id
@@ -26,6 +29,7 @@ from firesteel.server.responses.seal import Seals
 from firesteel.server.service import Service
 from firesteel.server.store import StoredResponse, Thread
 from firesteel.server.threads.body import ThreadFile, TurnFile
+from firesteel.server.threads.files import LARGEST, MOST_BYTES, Entry
 
 _PICTURES = 10  # times as many as in a request
 _PIECE = 50  # turns
@@ -50,7 +54,7 @@ async def import_thread(service: Service, caller: Caller, file: ThreadFile) -> T
         updated=now,
         title=file.title or "",
         leaf=reading.ids.get(file.leaf or "", reading.turns[-1].id if reading.turns else None),
-        settings=file.settings or {},
+        settings={name: value for name, value in (file.settings or {}).items() if name != "files"},
     )
     # Hidden until all turns are there, and purged if that never is; in pieces, since other writes wait for each.
     await service.store.put_thread(replace(made, deleted=now))
@@ -91,6 +95,8 @@ class _Reading:
         self.turns: list[StoredResponse] = []
         self._service, self._caller, self._seals, self._thread, self._now = service, caller, seals, thread, now
         self._messages: dict[str, Sequence[Message]] = {}
+        self._files: dict[str, list[Entry]] = {}  # by the turn's id in the file
+        self._blobs: dict[str, tuple[str, int]] = {}  # names and sizes of contents, by their ids in the file
 
     async def read(self, turn: TurnFile, where: str) -> None:
         store, id = self._service.store, new_response_id()
@@ -100,6 +106,7 @@ class _Reading:
         asked = len(reader.items)
         await reader.read(_renamed(turn.output, id, "o"), id, f"{where}.output")
         self.ids[turn.id], self._messages[turn.id] = id, reader.messages
+        files = self._files[turn.id] = await self._folder(turn, id, f"{where}.files")
         # Turns are listed by their times, so each is later than those before it in the file.
         created = max(min(turn.created_at, self._now), self.turns[-1].created + _TICK if self.turns else 0.0)
         status = turn.status if turn.status in ENDED else "incomplete"
@@ -123,11 +130,41 @@ class _Reading:
                 previous=previous,
                 thread=self._thread,
                 body=await packed(store, told),
-                request={"input": await packed(store, reader.items[:asked]), "mode": turn.mode},
+                request={"input": await packed(store, reader.items[:asked]), "mode": turn.mode, "files": files},
                 messages=await packed_messages(store, reader.messages, reader.urls),
                 instructions=turn.instructions,
             )
         )
+
+    async def _folder(self, turn: TurnFile, id: str, where: str) -> list[Entry]:
+        """The files at the end of a turn, as its row keeps them."""
+        before = {entry["name"]: entry for entry in self._files.get(turn.previous or "", ())}
+        files: dict[str, Entry] = {}
+        for number, file in enumerate(turn.files):
+            place = f"{where}.{number}"
+            if file.name in files:
+                raise invalid(f"The file {file.name!r} is there twice.", f"{place}.name")
+            if file.data is not None:
+                data = self._bytes(file.data, f"{place}.data")
+                self._blobs[file.id] = await self._service.store.put_blob(data), len(data)
+            if file.id not in self._blobs:
+                raise invalid("The data of this file is missing: it stands where its id comes first.", f"{place}.data")
+            blob, size = self._blobs[file.id]
+            made = {"name": file.name, "bytes": size, "turn": id, "blob": blob}
+            old = before.get(file.name, made)
+            files[file.name] = old if old["blob"] == blob else made
+        if sum(entry["bytes"] for entry in files.values()) > MOST_BYTES:
+            raise ApiError(413, f"The files of a turn have more than {MOST_BYTES:,} bytes.", param=where)
+        return list(files.values())
+
+    def _bytes(self, data: str, where: str) -> bytes:
+        most = max(LARGEST, self._service.settings.file_bytes)  # a given one may be larger than what a tool leaves
+        if len(data) > most * 4 // 3 + 4:
+            raise ApiError(413, f"A file has more than {most:,} bytes.", param=where)
+        try:
+            return base64.b64decode(data, validate=True)
+        except ValueError as error:
+            raise invalid("The base64 of a file is damaged.", where) from error
 
 
 def _renamed(items: Sequence[dict[str, Any]], response: str, place: str) -> list[dict[str, Any]]:

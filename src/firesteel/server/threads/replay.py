@@ -3,7 +3,12 @@
 - The loop's own machinery does it: a trace that ends with the one open call is continued for no turn at all, so the
   same checks, limits and words of failure hold. What it is told is shown and not kept.
 - The folder is a copy of the one at the end of the turn, thrown away afterwards; pictures are those that stood before
-  the call. Only tools that look, compute or write within that copy run again.
+  the call. Only tools that look, compute, search or write within that copy run again.
+- A search asks only where its turn could, so that what was looked for in a folder does not go to the web. A turn that
+  was imported does not tell: then it asks all places that its caller may.
+- Pages are not opened again: their numbers are those of the turn's browser, which also knew what addresses it might
+  open. Agents are a whole answer, made with tools and limits that the turn does not keep: ask for another one. Tools
+  that are not ours (MCP) need a permission, which was given for one call.
 """
 
 from __future__ import annotations
@@ -20,10 +25,10 @@ from starlette.responses import Response
 from firesteel.agent.limits import Limits
 from firesteel.agent.mind import Mind
 from firesteel.format import Message, Trace
+from firesteel.server.access import allows
 from firesteel.server.ask import Ask, Caller
 from firesteel.server.errors import ApiError, not_found
 from firesteel.server.http import answer_json, caller_of, connected, service_of
-from firesteel.server.reading import tools_of
 from firesteel.server.responses.blobs import data_url, unpacked_messages
 from firesteel.server.responses.items import OWN_CALL
 from firesteel.server.service import Answer, Service
@@ -32,29 +37,41 @@ from firesteel.server.threads.files import Folder, files_of
 from firesteel.server.threads.told import turn_of_path
 
 _KINDS = {
-    "zoom": "zoom",
-    "mark": "zoom",
-    "container.visual_grounding": "ground",
-    "container.python_execution": "python",
-    "container.view": "files",
-    "container.file_search": "files",
-    "container.insert": "files",
-    "container.str_replace": "files",
+    "zoom": ("zoom",),
+    "mark": ("zoom",),
+    "container.visual_grounding": ("ground",),
+    "container.python_execution": ("python",),
+    "container.view": ("files",),
+    "container.file_search": ("files",),
+    "container.insert": ("files",),
+    "container.str_replace": ("files",),
+    "container.create_web_artifact": ("artifacts",),
+    "browser.search": ("web", "searxng", "folder"),
 }
 """Which tools run again: by their names, what a caller asks for to have them."""
+
+_REASONS = {
+    "browser.open": "pages are open in their own turn alone",
+    "browser.find": "pages are open in their own turn alone",
+    "subagents.spawn_agents": "agents need a turn of their own; ask for another answer instead",
+}
 
 
 async def replay(request: Request) -> Response:
     """Runs a tool call of a turn again; the answer is what it gives now."""
     service, caller, turn = service_of(request), caller_of(request), await turn_of_path(request)
     trace = await _before(service, turn, request.path_params["call"])
-    kind = _KINDS.get(name := trace.messages[-1].tool_calls[0].name)
-    if kind is None:
-        raise ApiError(403, f"The tool {name!r} does not run again.", code="tool_not_replayed")
+    name = trace.messages[-1].tool_calls[0].name
+    if name not in _KINDS:
+        reason = _REASONS.get(name, "it may change something outside the sandbox")
+        raise ApiError(403, f"The tool {name!r} does not run again: {reason}.", code="tool_not_replayed")
+    had = turn.request.get("tools")
+    tools = tuple(each for each in _tools(service, caller, name) if had is None or each in had)
+    if not tools:
+        message = f"The tool {name!r} is not served here, not allowed by this key, or was not given to this turn."
+        raise ApiError(403, message, code="tool_not_served")
     began = time.monotonic()
-    result = await connected(
-        request, _run(service, caller, turn, trace, tools_of(service, [f"firesteel:{kind}"], None))
-    )
+    result = await connected(request, _run(service, caller, turn, trace, tools))
     output = [
         {"type": "input_text", "text": part.text}
         if part.image is None
@@ -63,6 +80,17 @@ async def replay(request: Request) -> Response:
     ]
     told = {"object": "tool_call.replay", "call": request.path_params["call"], "name": name, "output": output}
     return answer_json(told | {"seconds": round(time.monotonic() - began, 3)})
+
+
+def runs_again(service: Service, caller: Caller) -> list[str]:
+    """The names of the tools whose calls run again for a caller."""
+    return [name for name in _KINDS if _tools(service, caller, name)]
+
+
+def _tools(service: Service, caller: Caller, name: str) -> list[str]:
+    """What a caller may ask for to have the tool of this name."""
+    served = [each for each in service.settings.tools if each.split(":")[0] in _KINDS[name]]
+    return [each for each in served if allows(caller, each)]
 
 
 async def _before(service: Service, turn: StoredResponse, item: str) -> Trace:

@@ -15,13 +15,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from firesteel.server.errors import invalid, not_found
-from firesteel.server.http import answer_json, body_of, caller_of, connected, service_of
+from firesteel.server.http import answer_json, body_of, caller_of, checked, connected, json_of, read, service_of
 from firesteel.server.responses.background import UNDO, Background
 from firesteel.server.responses.resource import ENDED
 from firesteel.server.responses.routes import listed, whole_number
 from firesteel.server.store import Thread
 from firesteel.server.threads.body import ThreadBody, ThreadChanges, ThreadFile, Word
 from firesteel.server.threads.export import export
+from firesteel.server.threads.files import MOST_BYTES
 from firesteel.server.threads.imports import import_thread, new_thread_id
 from firesteel.server.threads.permission import Permissions
 from firesteel.server.threads.replay import replay
@@ -126,7 +127,8 @@ async def exported(request: Request) -> Response:
 
 async def imported(request: Request) -> Response:
     """Makes a thread of what the export as json wrote."""
-    file = await body_of(request, ThreadFile)
+    most = service_of(request).settings.body_bytes + MOST_BYTES * 4 // 3  # as any body, and a full folder in base64
+    file = checked(ThreadFile, json_of(await read(request, most)))
     made = await connected(request, import_thread(service_of(request), caller_of(request), file))
     return answer_json(thread_of(made))
 
