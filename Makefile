@@ -15,9 +15,11 @@ test: $(VENV)/.test
 	@$(MAKE) --no-print-directory -j2 lint web-test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# Whether there is a Node as new as web/package.json asks for.
-NODE := node -e 'let [, asked] = require("./package.json").engines.node.split(">="); \
-	process.exit(process.versions.node.localeCompare(asked, "en", {numeric: true}) < 0 ? 1 : 0)'
+# Whether there is a Node that web/package.json asks for: `^` is one of the same major version.
+NODE := node -e 'const here = process.versions.node; process.exit( \
+	require("./package.json").engines.node.split(" || ").some((range) => { const least = range.replace(/^\D+/, ""); \
+	return here.localeCompare(least, "en", {numeric: true}) >= 0 && \
+	(range[0] !== "^" || parseInt(here) === parseInt(least)); }) ? 0 : 1)'
 
 web-test:
 	@cd web && if $(NODE) && npm ci --no-audit --no-fund; then npm run check && npm test; \
