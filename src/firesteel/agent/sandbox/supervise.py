@@ -4,7 +4,7 @@ The kernel holds the limits on CPU time, memory and single files (see `jail/main
 without rights is looked at every 50 ms: threads, and the size of the folder together with files that were deleted
 but are still open or mapped. Who moves folders fast enough may hide them from a look; all that a run writes is limited
 as well. A run that overfills the folder loses the files that it made, and if that is not enough
-those that it changed. Of a container only the folder is seen.
+those that it changed. Of a container on another machine only the folder is seen.
 """
 
 from __future__ import annotations
@@ -123,10 +123,12 @@ async def supervise(
     *,
     environment: Mapping[str, str] | None = None,
     also_kill: Callable[[], Awaitable[None]] | None = None,
+    inner_pid: Callable[[], Awaitable[int | None]] | None = None,
 ) -> Result:
     """Starts `argv`, hands it the request, waits for its end. The process gets an empty environment if none is given.
 
-    `also_kill` ends what outlives the process (a container). Raises ValueError for a folder that cannot be surveyed.
+    Where the code runs in a container, `also_kill` ends it and `inner_pid` tells its process: None while there is
+    none, 0 where it is none of this machine's. Raises ValueError for a folder that cannot be surveyed.
     """
     before = await asyncio.to_thread(survey, folder, limits.files)
     process = await asyncio.create_subprocess_exec(
@@ -143,7 +145,7 @@ async def supervise(
     stopped, timed_out = "", False
     try:
         async with asyncio.timeout(limits.wall_s):
-            stopped = await _watch(process, streams, folder, limits, most)
+            stopped = await _watch(process, streams, folder, limits, most, inner_pid)
     except TimeoutError:
         stopped, timed_out = f"It ran longer than {limits.wall_s:g} s.", True
     finally:
@@ -182,9 +184,17 @@ async def _drain(stream: asyncio.StreamReader, into: Capped) -> None:
         into.add(data)
 
 
-async def _watch(process: Process, streams: Sequence[Capped], folder: Path, limits: Limits, most: int) -> str:
+async def _watch(
+    process: Process,
+    streams: Sequence[Capped],
+    folder: Path,
+    limits: Limits,
+    most: int,
+    inner_pid: Callable[[], Awaitable[int | None]] | None,
+) -> str:
     """Returns at the end of the process, or with the reason to kill it. `most`: bytes that the folder may hold."""
     ended = asyncio.create_task(process.wait())
+    watched = None if inner_pid else process.pid
     clock = asyncio.get_running_loop().time
     pause = POLL_S
     try:
@@ -192,7 +202,9 @@ async def _watch(process: Process, streams: Sequence[Capped], folder: Path, limi
             start = clock()
             if sum(stream.total for stream in streams) > FLOOD_BYTES:
                 return f"It wrote more than {FLOOD_BYTES >> 20} MiB of output."
-            load = await asyncio.to_thread(_load, process.pid, limits.file_mib << 20)
+            if inner_pid and watched is None:
+                watched = await inner_pid()
+            load = await asyncio.to_thread(_load, watched, limits.file_mib << 20) if watched else Load(0, 0, 0)
             if load.threads > limits.threads:
                 return f"It had more than {limits.threads} threads."
             if load.written > REWRITES * limits.folder_mib << 20:

@@ -20,6 +20,7 @@ import struct
 import sys
 
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446  # the same numbers on all architectures
+LANDLOCK_ASK_VERSION, LANDLOCK_OLDEST = 1, 3
 SET_PDEATHSIG, SET_SECCOMP, SET_NO_NEW_PRIVS, SECCOMP_FILTER = 1, 22, 38, 2
 SIGKILL = 9
 
@@ -57,8 +58,15 @@ def limit(request: dict) -> None:
             resource.setrlimit(kind, (most, most))
 
 
-def restrict_files(read: list[str], write: list[str], abi: int) -> None:
-    """Landlock: only `read` may be read and only `write` written; nothing executed, no TCP, no abstract socket."""
+def restrict_files(read: list[str], write: list[str], abi: int | None) -> None:
+    """Landlock: only `read` may be read and only `write` written; nothing executed, no TCP, no abstract socket.
+
+    Without `abi` the kernel is asked, and nothing is restricted where it has too old a one: a container does without.
+    """
+    if abi is None:
+        abi = libc.syscall(LANDLOCK_CREATE, None, 0, LANDLOCK_ASK_VERSION)
+        if abi < LANDLOCK_OLDEST:
+            return
     rights = (1 << {3: 15, 4: 15}.get(abi, 16)) - 1  # bit 15, ioctl on devices, came with ABI 5
     net, scope = (3 if abi >= 4 else 0), (3 if abi >= 6 else 0)
     attributes = struct.pack("<QQQ", rights, net, scope)[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
