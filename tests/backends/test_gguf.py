@@ -129,11 +129,14 @@ def test_conversations_keep_their_cache_beyond_the_slots(backend, reference):
         return [sample for [sample] in await asyncio.gather(*(complete(backend, request) for request in requests))]
 
     for cached in (False, True):
-        for talk, sample in zip(talks, asyncio.run(turn()), strict=True):
+        samples = asyncio.run(turn())
+        for talk, sample in zip(talks, samples, strict=True):
             rendered = render(talk, tokenizer=backend.tokenizer)
             assert sample.token_ids == reference.greedy(rendered, 8, backend.tokenizer.eos_ids)
-            assert not cached or sample.cached_tokens > sample.prompt_tokens * 0.7
             talk += [Message("assistant", [Part(text="red circles")]), *ask("and the blue squares?")]
+        # Of all together: which slot a conversation gets depends on who came first, and one may get a stranger's.
+        kept = sum(sample.cached_tokens for sample in samples) / sum(sample.prompt_tokens for sample in samples)
+        assert not cached or kept > 0.7
 
 
 def test_temperature_and_top_k(backend):
