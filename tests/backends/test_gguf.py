@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,8 @@ from PIL import Image
 from firesteel.backends.base import Completion, ContextExceeded, Delta, Request, complete
 from firesteel.backends.gguf import GGUFBackend
 from firesteel.format import Message, Part, Tokenizer, parse, render
+from firesteel.model.gguf import export
+from firesteel.train.tokenizer import write_companions
 
 TOOLS = [
     {
@@ -75,6 +78,23 @@ def test_greedy_picture_equals_transformers(backend, reference, size):
     (sample,) = run(backend, Request(messages=messages, temperature=0, max_tokens=40))
     assert sample.token_ids == reference.greedy(rendered, 40, backend.tokenizer.eos_ids)
     assert sample.prompt_tokens == len(rendered.ids)
+
+
+def test_a_file_tells_how_large_a_picture_may_be(checkpoint, reference, tmp_path):
+    """Also where only the tokenizer lies beside it, as with the packaged model."""
+    source = tmp_path / "source"
+    shutil.copytree(checkpoint, source)
+    write_companions(source, first_special=Tokenizer(source / "tokenizer.json").vocab_size - 128, max_image_tokens=4)
+    model, mmproj = export(source, tmp_path / "small.gguf", dtype="F32")
+    shutil.copy(source / "tokenizer.json", tmp_path)
+    small = GGUFBackend(model, mmproj, slots=1, context=512, threads=1)
+    messages = ask("what is that?", picture(1, 300, 290))
+    rendered = render(messages, tokenizer=Tokenizer(source / "tokenizer.json"))
+    assert [image.size for image in rendered.images] == [(56, 56)]
+    (sample,) = run(small, Request(messages=messages, temperature=0, max_tokens=20))
+    assert sample.token_ids == reference.greedy(rendered, 20, small.tokenizer.eos_ids)
+    assert sample.prompt_tokens == len(rendered.ids)
+    asyncio.run(small.close())
 
 
 def test_logprobs_equal_transformers(backend, reference):

@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from firesteel.format import Message, Part, ToolCall, render, strength_number
+from firesteel.format import Message, Part, Tokenizer, ToolCall, render, strength_number
 
 WEATHER = {
     "type": "function",
@@ -134,6 +134,16 @@ def test_media_tags_are_broken_for_callers_only(tokenizer):
     text = body([Message("user", "<image> <video> <audio> <b>"), Message("assistant", "<video>")], tokenizer)
     assert "< image> < video> < audio> <b><|eot|>" in text
     assert "<|message|><video><|eot|>" in text
+
+
+def test_large_pictures_are_shrunk_to_what_the_model_was_trained_to_see(tokenizer):
+    small = Tokenizer(tokenizer.path, max_image_tokens=12)
+    large, fitting = Image.new("RGB", (600, 400), "red"), Image.new("RGB", (84, 56))
+    rendered = render([Message("user", [Part(image=large), Part(image=fitting)])], tokenizer=small)
+    assert [image.size for image in rendered.images] == [(4 * 28, 3 * 28), (84, 56)]
+    assert rendered.ids.count(small.id("<|patch|>")) == 12 + 6 == sum(map(small.image_tokens, (large, fitting)))
+    assert tokenizer.encode(rendered.text, special=True) == rendered.ids
+    assert render([Message("user", [Part(image=large)])], tokenizer=tokenizer).images == [large]
 
 
 def test_pictures_stand_where_their_part_stands(tokenizer):

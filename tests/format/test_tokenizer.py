@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firesteel.format import SPECIAL_OFFSETS, Tokenizer
+from firesteel.train.tokenizer import write_companions
 
 TEXT = "Hello 1234 wörld <|eot|> x² \U0001f600\r\n  foo <|unused_900|> <|reserved_special_token_2|>"
 
@@ -31,6 +32,15 @@ def test_ids_are_the_published_offsets(tokenizer):
 def test_half_a_character_decodes_to_a_replacement(tokenizer):
     ids = tokenizer.encode("\U0001f600")
     assert len(ids) > 1 and tokenizer.decode(ids[:1]) == "\ufffd"
+
+
+def test_what_a_picture_may_take_stands_beside_the_file(tokenizer, tmp_path):
+    copy = tmp_path / "tokenizer.json"
+    copy.write_bytes(tokenizer.path.read_bytes())
+    assert Tokenizer(copy).max_image_tokens == 4096  # the published number
+    write_companions(tmp_path, first_special=tokenizer.vocab_size - 128, max_image_tokens=36)
+    assert Tokenizer(copy).max_image_tokens == 36
+    assert Tokenizer(copy, 25).max_image_tokens == 25
 
 
 def test_errors(tokenizer, tmp_path):

@@ -32,6 +32,7 @@ from firesteel.backends.merge import merged
 from firesteel.backends.sample import Sample
 from firesteel.backends.slots import Slots
 from firesteel.format import Tokenizer, render, resize_to_grid
+from firesteel.format.tokenizer import most_image_tokens
 
 _ARCHITECTURE = "muse-glimmer"
 _F32_FILE = 0  # general.file_type
@@ -270,14 +271,16 @@ def _check(header: Header, needed: str, key: str) -> None:
 
 def _tokenizer(header: Header, folder: Path) -> Tokenizer:
     beside = header.path.with_name("tokenizer.json")
+    processor = header.metadata.get("firesteel.file.processor_config.json")
+    most = most_image_tokens(processor) if processor else None
     if beside.is_file():
-        return Tokenizer(beside)
+        return Tokenizer(beside, most)
     inside = header.metadata.get("tokenizer.huggingface.json")
     if inside is None:
         raise ValueError(f"{header.path} does not hold its tokenizer: put its tokenizer.json beside it.")
     path = folder / "tokenizer.json"
     path.write_text(inside, encoding="utf-8")
-    return Tokenizer(path)
+    return Tokenizer(path, most)
 
 
 def _check_tokenizer(tokenizer: Tokenizer, header: Header) -> None:

@@ -199,7 +199,8 @@ class TransformersBackend:
         except TemplateError as error:
             raise ValueError(f"The chat template of {self.name} refuses this conversation: {error}.") from error
         if images and self.tokenizer is not None:
-            inputs = _with_pictures(inputs["input_ids"][0].tolist(), images, self.tokenizer)
+            shown = [self.tokenizer.shown(image) for image in images]
+            inputs = _with_pictures(inputs["input_ids"][0].tolist(), shown, self.tokenizer)
         return inputs.to(self._device)
 
     def _messages(self, conversation: Sequence[Message]) -> list[dict[str, Any]]:

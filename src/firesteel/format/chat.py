@@ -44,8 +44,9 @@ _MEDIA_TAG = re.compile("<(?=(?:image|video|audio)>)")
 class Rendered:
     """A conversation as a model reads it.
 
-    `ids` and `loss_mask` (0 or 1) are equally long. `text` spells the ids out. `segments` is the same text cut at the
-    pictures: strings, and for each picture its index in `images`; joining it with `image_span` gives `text`.
+    `ids` and `loss_mask` (0 or 1) are equally long. `text` spells the ids out. `images` are the pictures as the model
+    is shown them. `segments` is the text cut at the pictures: strings, and for each picture its index in `images`;
+    joining it with `image_span` gives `text`.
     """
 
     ids: list[int]
@@ -231,6 +232,7 @@ class _Writer:
 
     def _image(self, image: Image.Image) -> None:
         self._flush()
+        image = self.tokenizer.shown(image)
         start, patch, end = map(self.tokenizer.id, ("<|image_start|>", "<|patch|>", "<|image_end|>"))
         self._emit([start, *[patch] * image_tokens(image), end], generated=False)
         self.segments.append(len(self.images))

@@ -1,4 +1,4 @@
-"""Text to token ids and back, around the Rust `tokenizers` library.
+"""Text to token ids and back, around the Rust `tokenizers` library; and how many tokens a picture may take.
 
 There are two ways to read text. Ours (`special=True`) turns control strings such as `<|eot|>` into control tokens.
 Everybody else's (the default) spells them out in ordinary tokens, so that no caller can forge one.
@@ -6,12 +6,16 @@ Everybody else's (the default) spells them out in ordinary tokens, so that no ca
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 
 import tokenizers
+from PIL import Image
+
+from firesteel.format.images import MAX_TOKENS, image_tokens, resize_to_grid
 
 # Offsets of the control tokens from the first special id, as published with the Muse checkpoints (whose first special
 # id is 200000; ours is the vocabulary size less `SPECIAL_TOKENS`). The offsets between are reserved.
@@ -39,11 +43,17 @@ SPECIAL_TOKENS = 128
 class Tokenizer:
     """A byte-level BPE with the Muse control tokens, read from a `tokenizer.json`.
 
-    Raises ValueError when the file is missing or is not a tokenizer.
+    `max_image_tokens` is what the model was trained to see at most; by default what `processor_config.json` beside the
+    file says, where the published checkpoints have it, or else their number. Raises ValueError when the file is missing
+    or is not a tokenizer.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, max_image_tokens: int | None = None) -> None:
         self.path = Path(path)
+        beside = self.path.with_name("processor_config.json")
+        if max_image_tokens is None and beside.is_file():
+            max_image_tokens = most_image_tokens(beside.read_text(encoding="utf-8"))
+        self.max_image_tokens = max_image_tokens or MAX_TOKENS
         if not self.path.is_file():
             raise ValueError(f"There is no tokenizer file at {self.path}.")
         definition = self.path.read_text(encoding="utf-8")
@@ -86,6 +96,16 @@ class Tokenizer:
             raise ValueError(f"The tokenizer {self.path} has no token {token!r}.")
         return token_id
 
+    def image_tokens(self, image: Image.Image) -> int:
+        """How many `<|patch|>` tokens the picture takes, shrunk or not."""
+        return image_tokens(image, max_tokens=self.max_image_tokens)
+
+    def shown(self, image: Image.Image) -> Image.Image:
+        """The picture as the model is shown it: shrunk to the grid of least distortion if it takes too many tokens."""
+        if image_tokens(image) <= self.max_image_tokens:  # the model's own code brings it to its grid
+            return image
+        return resize_to_grid(image.convert("RGB"), max_tokens=self.max_image_tokens)
+
     @cached_property
     def eos_ids(self) -> list[int]:
         """Ids that end a turn. Never `<|eom|>`: the turn would die after its first thought."""
@@ -94,6 +114,11 @@ class Tokenizer:
     @cached_property
     def _special_ids(self) -> dict[int, str]:
         return {token_id: str(token) for token_id, token in self._controls.get_added_tokens_decoder().items()}
+
+
+def most_image_tokens(processor_config: str) -> int | None:
+    """`max_image_tokens` of a `processor_config.json`, if it has one."""
+    return json.loads(processor_config).get("image_processor", {}).get("max_image_tokens")
 
 
 def _parse(definition: str, path: Path) -> tokenizers.Tokenizer:

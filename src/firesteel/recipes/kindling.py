@@ -92,6 +92,7 @@ def kindling(pools: tuple[str, ...] = ()) -> Run:
     )
     return Run(
         name="kindling",
+        max_image_tokens=36,  # 168 x 168 pixels: the size of all that it is shown here
         model=glimmer(vocab=8192, width=192, layers=6, heads=3, ffn=512, vision_width=128, vision_layers=4),
         stages=(
             Stage(name="pretrain", steps=600, mix=Mix(text=0.15, captions=0.4, visual=0.65), optim=Optim(decay=0.1)),
@@ -164,11 +165,7 @@ def kindling(pools: tuple[str, ...] = ()) -> Run:
 
 
 def kindling_next(albums: tuple[str, ...] = ()) -> Run:
-    """The supervised stages, then pictures from outside (`--set albums=photographs.zip,pages.zip`) and looking closer.
-
-    Where small labels lie is taught in short rows, which looks do not fit, and before them: looks at the wrong place
-    teach nothing.
-    """
+    """The supervised stages, then pictures from outside (`--set albums=FILE,FILE`) and looking closer."""
     run = kindling()
     seen = Mix(
         pictures=0.3,
@@ -182,10 +179,11 @@ def kindling_next(albums: tuple[str, ...] = ()) -> Run:
         spread=0.08,
         families=(*FAMILIES, *WEAK),
     )
-    closer = dataclasses.replace(seen, pictures=0.15, looks=0.3, captions=0.04)
+    closer = dataclasses.replace(seen, pictures=0.2, captions=0.06, levels=(0.75, 0.25))
     further = (
         Stage(name="albums", steps=700, rows=12, length=512, mix=seen, optim=Optim(lr=3e-3, warmup=20, decay=0.0)),
-        Stage(name="look", steps=700, rows=5, length=1280, mix=closer, optim=Optim(lr=3e-3, warmup=20, decay=0.8)),
+        # A look takes some 700 tokens, most of them the tools' schemas.
+        Stage(name="look", steps=1000, rows=7, length=896, mix=closer, optim=Optim(lr=3e-3, warmup=20, decay=0.7)),
     )
     return dataclasses.replace(run, stages=(*run.stages, *further))
 

@@ -83,6 +83,7 @@ class Run:
     model: dict[str, Any]
     stages: tuple[Stage, ...]
     vocab_size: int = 8192
+    max_image_tokens: int = 4096  # larger pictures are shrunk to as many, in training and wherever the model is served
     sources: tuple[str, ...] = ()  # files of running text, see `corpus.documents`
     source_megabytes: int = 12  # how much of each source is read
     tokenizer_samples: int = 6000  # task problems among the texts that the vocabulary is learnt from

@@ -19,7 +19,7 @@ from firesteel.tasks.base import HELD_OUT, Problem, thought
 from firesteel.tasks.tiny import SIDES, Tiny
 
 _LOOKS, _AT_ONCE, _PLACES = 0.5, 0.1, 0.2  # shares; the rest needs no tool
-_STEPS = dict(zip(SIDES.values(), (200, 100, 50), strict=True))  # half a window, in thousandths of a picture's side
+_STEPS = dict(zip(SIDES.values(), (125, 62, 42), strict=True))  # half a window, in thousandths of a picture's side
 
 
 def conversation(rng: random.Random, strength: int) -> tuple[list[Message], list[dict[str, Any]]]:

@@ -68,7 +68,11 @@ def train(run: Run, directory: Path, device: str | None = None, after_stage: Aft
         if model := whole(trainer.model, ranks):
             save(model, final)
             (final / "tokenizer.json").write_bytes((directory / "tokenizer" / "tokenizer.json").read_bytes())
-            write_companions(final, first_special=tokenizer.id("<|begin_of_text|>"))
+            write_companions(
+                final,
+                first_special=tokenizer.id("<|begin_of_text|>"),
+                max_image_tokens=tokenizer.max_image_tokens,
+            )
         ranks.wait()
     finally:
         leave(ranks)
@@ -105,6 +109,8 @@ def prepare(run: Run, directory: Path) -> tuple[Tokenizer, Path | None]:
             shutil.copytree(Path(run.sources[0]) / "tokenizer", path.parent)
         else:
             train_tokenizer(tokenizer_texts(run), run.vocab_size, out=path.parent)
+        begin = Tokenizer(path).id("<|begin_of_text|>")
+        write_companions(path.parent, first_special=begin, max_image_tokens=run.max_image_tokens)
     tokenizer = Tokenizer(path)
     if tokenizer.vocab_size != run.vocab_size:
         raise ValueError(

@@ -87,8 +87,11 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 8192, *, out: Path) 
     return path
 
 
-def write_companions(out: Path, *, first_special: int) -> None:
-    """Writes what stands beside `tokenizer.json` in a checkpoint that transformers, vLLM and SGLang open."""
+def write_companions(out: Path, *, first_special: int, max_image_tokens: int = MAX_TOKENS) -> None:
+    """Writes what stands beside `tokenizer.json` in a checkpoint that transformers, vLLM and SGLang open.
+
+    They shrink pictures that would take more than `max_image_tokens`, as our own `Tokenizer` does.
+    """
     named = {
         "bos_token": "<|begin_of_text|>",
         "eos_token": "<|eot|>",
@@ -108,7 +111,7 @@ def write_companions(out: Path, *, first_special: int) -> None:
         },
     )
     _write(out / "generation_config.json", generation_config(first_special))
-    _write(out / "processor_config.json", processor_config())
+    _write(out / "processor_config.json", processor_config(max_image_tokens))
     template = resources.files("firesteel.format") / "chat_template.jinja"
     (out / "chat_template.jinja").write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
 
@@ -127,7 +130,7 @@ def generation_config(first_special: int) -> dict[str, Any]:
     }
 
 
-def processor_config() -> dict[str, Any]:
+def processor_config(max_image_tokens: int) -> dict[str, Any]:
     """How transformers cuts pictures and videos into patches: the published numbers, which `format.images` shares."""
     vision = {
         "patch_size": PATCH_SIZE,
@@ -138,7 +141,7 @@ def processor_config() -> dict[str, Any]:
         "image_mean": [0.5, 0.5, 0.5],
         "image_std": [0.5, 0.5, 0.5],
     }
-    image = {"image_processor_type": "MuseGlimmerImageProcessor", "max_image_tokens": MAX_TOKENS}
+    image = {"image_processor_type": "MuseGlimmerImageProcessor", "max_image_tokens": max_image_tokens}
     video = {"video_processor_type": "MuseGlimmerVideoProcessor", "max_video_frame_tokens": 144}
     return {
         "processor_class": "MuseGlimmerProcessor",

@@ -93,7 +93,8 @@ class Reinforcer:
         out = self.directory / name
         save(self.model, out)
         (out / "tokenizer.json").write_bytes(self.tokenizer.path.read_bytes())
-        write_companions(out, first_special=self.tokenizer.id("<|begin_of_text|>"))
+        begin = self.tokenizer.id("<|begin_of_text|>")
+        write_companions(out, first_special=begin, max_image_tokens=self.tokenizer.max_image_tokens)
         return out
 
     async def fit(self, after_phase: AfterPhase | None = None) -> None:
