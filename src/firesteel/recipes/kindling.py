@@ -183,7 +183,7 @@ def kindling_next(albums: tuple[str, ...] = ()) -> Run:
     further = (
         Stage(name="albums", steps=700, rows=12, length=512, mix=seen, optim=Optim(lr=3e-3, warmup=20, decay=0.0)),
         # A look takes some 700 tokens, most of them the tools' schemas.
-        Stage(name="look", steps=1000, rows=7, length=896, mix=closer, optim=Optim(lr=3e-3, warmup=20, decay=0.7)),
+        Stage(name="look", steps=1300, rows=7, length=896, mix=closer, optim=Optim(lr=3e-3, warmup=20, decay=0.7)),
     )
     return dataclasses.replace(run, stages=(*run.stages, *further))
 

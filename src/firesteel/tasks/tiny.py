@@ -44,6 +44,7 @@ class Tiny(Family):
         target = rng.randrange(len(colours))
         colour, code = colours[target], codes[target]
         places = [f"{c} {_middle(box, side)}" for c, box in zip(colours, boxes, strict=True)]
+        ordered = [places[number] for number in sorted(range(len(boxes)), key=lambda n: boxes[n][1])]  # top to bottom
         spelled = " ".join(code)
         return Problem(
             family=self.name,
@@ -53,8 +54,8 @@ class Tiny(Family):
             terse=f"{spelled}. So {code}",
             full=f"{places[target]}. {spelled}. So {code}.",
             image=image,
-            caption=f"Labels: {', '.join(places)}.",
-            facts={"region": _region(boxes[target], side), "box": boxes[target]},
+            caption=f"Labels: {', '.join(ordered)}.",
+            facts={"region": _region(boxes[target], side), "box": boxes[target], "label": f"{colour} label"},
         )
 
     def check(self, problem: Problem, text: str) -> bool:

@@ -2,8 +2,8 @@
 
 - Half of them look: the target is too small to read at once, the thought says where it is, and zoom shows the window
   that it lies in. What comes back is what `agent.eyes` really makes.
-- The others: the same pictures with no tool at hand, or asked where things are; everyday pictures with a tool that is
-  not needed.
+- The others: the same pictures with no tool at hand, or asked where the labels are, because who looks at the wrong
+  place learns nothing from looking; everyday pictures with a tool that is not needed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Any
 from firesteel.agent.eyes import Eyes
 from firesteel.format import Message, Part, ToolCall, Trace
 from firesteel.tasks import FAMILIES, make
+from firesteel.tasks.albums.asked import grounded
 from firesteel.tasks.base import HELD_OUT, Problem, thought
+from firesteel.tasks.interface import Point
 from firesteel.tasks.tiny import SIDES, Tiny
 
-_LOOKS, _AT_ONCE, _PLACES = 0.5, 0.1, 0.2  # shares; the rest needs no tool
-_STEPS = dict(zip(SIDES.values(), (125, 62, 42), strict=True))  # half a window, in thousandths of a picture's side
+_LOOKS, _AT_ONCE, _PLACES = 0.4, 0.05, 0.4  # shares; the rest needs no tool
+_STEPS = dict(zip(SIDES.values(), (125, 100, 50), strict=True))  # half a window, in thousandths of a picture's side
 
 
 def conversation(rng: random.Random, strength: int) -> tuple[list[Message], list[dict[str, Any]]]:
@@ -30,7 +32,8 @@ def conversation(rng: random.Random, strength: int) -> tuple[list[Message], list
     if kind < _LOOKS + _AT_ONCE:
         return _answered(Tiny().generate(rng, 1), strength), []
     if kind < _LOOKS + _AT_ONCE + _PLACES:
-        return _described(Tiny().generate(rng, 1)), []
+        problem = Tiny().generate(rng, 1)
+        return (_pointed(rng, problem, strength) if rng.random() < 0.5 else _described(problem)), []
     visual = [name for name, family in FAMILIES.items() if family.visual]
     messages = _answered(make(rng.choice(visual), rng.randrange(HELD_OUT), 1), strength)
     return messages, _schemas(rng, Eyes(Trace(messages[:1])))
@@ -38,6 +41,16 @@ def conversation(rng: random.Random, strength: int) -> tuple[list[Message], list
 
 def _answered(problem: Problem, strength: int) -> list[Message]:
     return [problem.message, Message("assistant", problem.answer, thought(problem, strength))]
+
+
+def _pointed(rng: random.Random, problem: Problem, strength: int) -> list[Message]:
+    """Where the one label is, asked and answered as in the family `point`."""
+    assert problem.image is not None
+    side = 1000 / problem.image.width
+    left, top, right, bottom = (edge * side for edge in problem.facts["box"])
+    frame = (left, top, right, bottom)
+    asked = grounded(Point(), rng, problem.image, [problem.facts["label"]], [frame], problem.caption)
+    return _answered(asked, strength)
 
 
 def _described(problem: Problem) -> list[Message]:
