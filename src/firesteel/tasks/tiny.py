@@ -3,8 +3,8 @@
 - A token of our models covers 28 pixels a side; the type is so small that four or five of its characters share one. The
   pixels hold the code, so who looks closer (`zoom`) can read it; the label's colour can be seen from afar.
 - `facts` gives where to look: `region`, a square around the label as zoom wants it, [left, top, right, bottom] from 0
-  to 1000. Enlarged by zoom to 448 pixels its type is as large as in the family `reading`.
-- Not in the registry: its pictures take up to 1,296 tokens, where all other families stay below 70.
+  to 1000. Shown in 168 pixels, as kindling is shown everything, its type is as large as in the family `reading`.
+- Not in the registry: its pictures take up to 1,296 tokens where they are not shrunk, all other families below 70.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 from firesteel.tasks.base import Family, Problem, normalise
 from firesteel.tasks.drawing import COLOURS, Box, canvas, clear, font, on, put, vary
 
-SIDES = {1: 336, 2: 672, 3: 1008}  # of the picture, pixels: 144, 576 and 1,296 tokens
-REGION = 126  # pixels a side of the square that zoom should show
+SIDES = {1: 336, 2: 672, 3: 1008}  # of the picture, pixels
+REGION = 84  # pixels a side of the square that zoom should show
 _LABELS = {1: 2, 2: 3, 3: 5}
 _INKS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
 _SIGNS = "ACEFHKLMNPRTUVXY34679"  # none has a double
