@@ -48,8 +48,18 @@ def test_the_result_is_what_the_harness_gives():
     assert all(abs(a - b) < 60 for one, other in pixels for a, b in zip(one, other, strict=True))
 
 
+def test_what_zoom_would_show_is_read_at_once():
+    rng = random.Random(3)
+    problem = Tiny().generate(rng, 1)
+    looked, _ = looks._looked(random.Random(3), problem, 256)
+    asked, answered = looks._close(problem, 256)
+    (shown,), (zoomed,) = asked.images, looked[2].images
+    assert list(shown.getdata()) == list(zoomed.getdata())
+    assert answered == looked[-1] and asked.text == problem.question
+
+
 def test_only_the_assistants_words_are_learnt():
     messages, schemas = next(pair for pair in drawn() if pair[0][1].tool_calls)
     rendered = render(messages, schemas, 256, generation_prompt=False)
     assert len(rendered.images) == 2
-    assert 20 < sum(rendered.loss_mask) < len(rendered.ids) / 4
+    assert 20 < sum(rendered.loss_mask) < len(rendered.ids) / 3

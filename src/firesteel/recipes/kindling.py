@@ -185,7 +185,11 @@ def kindling_next(albums: tuple[str, ...] = ()) -> Run:
         # A look takes some 700 tokens, most of them the tools' schemas.
         Stage(name="look", steps=1300, rows=7, length=896, mix=closer, optim=Optim(lr=3e-3, warmup=20, decay=0.7)),
     )
-    return dataclasses.replace(run, stages=(*run.stages, *further))
+    calm = dataclasses.replace(
+        closer, pictures=0.12, visual=0.55, families=(*FAMILIES, *WEAK, "bases", "bases", "letters", "equation")
+    )
+    last = Stage(name="calm", steps=620, rows=7, length=896, mix=calm, optim=Optim(lr=3e-3, warmup=20, decay=0.85))
+    return dataclasses.replace(run, stages=(*run.stages, *further, last))
 
 
 def smoke() -> Run:

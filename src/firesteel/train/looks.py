@@ -2,8 +2,9 @@
 
 - Half of them look: the target is too small to read at once, the thought says where it is, and zoom shows the window
   that it lies in. What comes back is what `agent.eyes` really makes.
-- The others: the same pictures with no tool at hand, or asked where the labels are, because who looks at the wrong
-  place learns nothing from looking; everyday pictures with a tool that is not needed.
+- The others: what zoom would show, to be read at once; the same pictures with no tool at hand, or asked where the
+  labels are, because who looks at the wrong place learns nothing from looking; everyday pictures with a tool that is
+  not needed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from firesteel.tasks.base import HELD_OUT, Problem, thought
 from firesteel.tasks.interface import Point
 from firesteel.tasks.tiny import SIDES, Tiny
 
-_LOOKS, _AT_ONCE, _PLACES = 0.4, 0.05, 0.4  # shares; the rest needs no tool
+_LOOKS, _CLOSE, _AT_ONCE, _PLACES = 0.35, 0.35, 0.03, 0.15  # shares; the rest needs no tool
 _STEPS = dict(zip(SIDES.values(), (125, 100, 50), strict=True))  # half a window, in thousandths of a picture's side
 
 
@@ -29,9 +30,11 @@ def conversation(rng: random.Random, strength: int) -> tuple[list[Message], list
     kind = rng.random()
     if kind < _LOOKS:
         return _looked(rng, Tiny().generate(rng, 1), strength)
-    if kind < _LOOKS + _AT_ONCE:
+    if kind < _LOOKS + _CLOSE:
+        return _close(Tiny().generate(rng, 1), strength), []
+    if kind < _LOOKS + _CLOSE + _AT_ONCE:
         return _answered(Tiny().generate(rng, 1), strength), []
-    if kind < _LOOKS + _AT_ONCE + _PLACES:
+    if kind < _LOOKS + _CLOSE + _AT_ONCE + _PLACES:
         problem = Tiny().generate(rng, 1)
         return (_pointed(rng, problem, strength) if rng.random() < 0.5 else _described(problem)), []
     visual = [name for name, family in FAMILIES.items() if family.visual]
@@ -41,6 +44,17 @@ def conversation(rng: random.Random, strength: int) -> tuple[list[Message], list
 
 def _answered(problem: Problem, strength: int) -> list[Message]:
     return [problem.message, Message("assistant", problem.answer, thought(problem, strength))]
+
+
+def _close(problem: Problem, strength: int) -> list[Message]:
+    """The window that zoom would show, as the picture that is asked about."""
+    assert problem.image is not None
+    place = problem.full.partition(". ")[0]
+    eyes = Eyes(Trace([problem.message]))
+    where = {"img": 0, "bbox_2d": _around(place, problem.image.width)}
+    shown = [part for part in asyncio.run(eyes.tools()[0](where)) if isinstance(part, Part) and part.image]
+    asked = Message("user", [*shown, Part(text=problem.question)])
+    return [asked, Message("assistant", problem.answer, _spelled(problem, strength))]
 
 
 def _pointed(rng: random.Random, problem: Problem, strength: int) -> list[Message]:
@@ -77,8 +91,7 @@ def _looked(rng: random.Random, problem: Problem, strength: int) -> tuple[list[M
             tool_call_id="call_0",
         )
     )
-    spelled = " ".join(problem.answer)
-    trace.append(Message("assistant", problem.answer, _thought(strength, spelled, f"{spelled}. So {problem.answer}.")))
+    trace.append(Message("assistant", problem.answer, _spelled(problem, strength)))
     return list(trace), _schemas(rng, eyes)
 
 
@@ -96,6 +109,11 @@ def _schemas(rng: random.Random, eyes: Eyes) -> list[dict[str, Any]]:
     """zoom, sometimes with mark beside it, as users offer them."""
     tools = eyes.tools()
     return [tool.schema for tool in (tools if rng.random() < 0.3 else tools[:1])]
+
+
+def _spelled(problem: Problem, strength: int) -> str:
+    spelled = " ".join(problem.answer)
+    return _thought(strength, spelled, f"{spelled}. So {problem.answer}.")
 
 
 def _thought(strength: int, terse: str, full: str) -> str:
