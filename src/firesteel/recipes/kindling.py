@@ -5,13 +5,14 @@
 - The stages: running text, picture descriptions and worked tasks together; worked tasks mostly; a reading stage for the
   vision tower, because the first two left digits and letters unread; a stage of transcripts, because the decoder did
   not use what the tower now saw; worked tasks again, at the end those more often that were still weak; conversations
-  that call tools; answers to be judged, which the packaged weights have not learnt.
+  that call tools; photographs, pages and looking closer; answers to be judged, which the packaged weights have not
+  learnt.
 - Rows of 384 to 512 tokens hold whole samples and stay within the sliding window; those of looks go beyond it.
 """
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from typing import Any
 
 from firesteel.format.tokenizer import SPECIAL_OFFSETS, SPECIAL_TOKENS
@@ -66,12 +67,32 @@ def glimmer(
     }
 
 
-def kindling(pools: tuple[str, ...] = ()) -> Run:
+def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
     """Name the text with `--set sources=...`; without text it learns from tasks and pictures alone.
 
-    The last stage needs what the model answered after the one before: `firesteel data answers` makes the file, and
-    `--set pools=FILE` adds the stage.
+    `--set albums=FILE,FILE` names photographs and pages that `firesteel data pictures` made, for the stages from
+    `albums` on. The last stage needs what the model answered after the one before: `firesteel data answers` makes the
+    file, and `--set pools=FILE` adds the stage.
     """
+    seen = Mix(
+        pictures=0.3 if albums else 0.0,
+        albums=albums,
+        looks=0.35,
+        calls=0.1,
+        sheets=0.04,
+        captions=0.1,
+        levels=(0.7, 0.3),
+        visual=0.66,
+        spread=0.08,
+        families=(*FAMILIES, *WEAK),
+    )
+    closer = replace(seen, pictures=0.2 if albums else 0.0, captions=0.06, levels=(0.75, 0.25))
+    calm = replace(
+        closer,
+        pictures=0.12 if albums else 0.0,
+        visual=0.55,
+        families=(*FAMILIES, *WEAK, "bases", "bases", "letters", "equation"),
+    )
     operators = Stage(
         name="operators",
         steps=1000,
@@ -159,37 +180,14 @@ def kindling(pools: tuple[str, ...] = ()) -> Run:
                 ),
                 optim=Optim(lr=3e-3, warmup=20, decay=0.8),
             ),
+            # Of looks only those without the tool fit these rows: labels in sight, to be found.
+            Stage(name="albums", steps=700, rows=12, length=512, mix=seen, optim=Optim(lr=3e-3, warmup=20, decay=0.0)),
+            # A look takes some 700 tokens, most of them the tools' schemas.
+            Stage(name="look", steps=1300, rows=7, length=896, mix=closer, optim=Optim(lr=3e-3, warmup=20, decay=0.7)),
+            Stage(name="look-on", steps=620, rows=7, length=896, mix=calm, optim=Optim(lr=3e-3, warmup=20, decay=0.85)),
             *((operators,) if pools else ()),
         ),
     )
-
-
-def kindling_next(albums: tuple[str, ...] = ()) -> Run:
-    """The supervised stages, then pictures from outside (`--set albums=FILE,FILE`) and looking closer."""
-    run = kindling()
-    seen = Mix(
-        pictures=0.3,
-        albums=albums,
-        looks=0.35,
-        calls=0.1,
-        sheets=0.04,
-        captions=0.1,
-        levels=(0.7, 0.3),
-        visual=0.66,
-        spread=0.08,
-        families=(*FAMILIES, *WEAK),
-    )
-    closer = dataclasses.replace(seen, pictures=0.2, captions=0.06, levels=(0.75, 0.25))
-    further = (
-        Stage(name="albums", steps=700, rows=12, length=512, mix=seen, optim=Optim(lr=3e-3, warmup=20, decay=0.0)),
-        # A look takes some 700 tokens, most of them the tools' schemas.
-        Stage(name="look", steps=1300, rows=7, length=896, mix=closer, optim=Optim(lr=3e-3, warmup=20, decay=0.7)),
-    )
-    calm = dataclasses.replace(
-        closer, pictures=0.12, visual=0.55, families=(*FAMILIES, *WEAK, "bases", "bases", "letters", "equation")
-    )
-    last = Stage(name="calm", steps=620, rows=7, length=896, mix=calm, optim=Optim(lr=3e-3, warmup=20, decay=0.85))
-    return dataclasses.replace(run, stages=(*run.stages, *further, last))
 
 
 def smoke() -> Run:
