@@ -42,6 +42,12 @@ def test_train_what_does_not_exist(trained: list[tuple[Any, Path]], run: Any) ->
     assert not trained
 
 
+def test_average_with_weights_that_are_none(run: Any, tmp_path: Path) -> None:
+    average = ("average", str(tmp_path / "mean"), str(tmp_path), str(tmp_path), "--weights")
+    assert "--weights are numbers" in refused(run(*average, "half,half"))
+    assert "as many weights" in refused(run(*average, "1,2,3"))
+
+
 def test_without_the_extra(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     for command in (["train", "smoke", "--out", tmp_path / "a"], ["export", tmp_path / "b"]):

@@ -33,6 +33,17 @@ def test_weights_are_the_mean_and_other_files_are_the_firsts(made, tmp_path):
     )
 
 
+def test_a_start_may_count_less(made, tmp_path):
+    start, tuned = made("start", 0), made("tuned", 1)
+    average([start, tuned], tmp_path / "mean", [1, 3])
+    mean, first, second = (load(directory).state_dict() for directory in (tmp_path / "mean", start, tuned))
+    for name, tensor in mean.items():
+        torch.testing.assert_close(tensor, 0.25 * first[name] + 0.75 * second[name], atol=1e-6, rtol=1e-5)
+    for wrong in ([1], [1, 0], [1, float("nan")]):
+        with pytest.raises(ValueError, match="as many weights above 0"):
+            average([start, tuned], tmp_path / "other", wrong)
+
+
 def test_what_has_no_mean_is_refused(made, tmp_path):
     one, other = made("one", 0), made("other", 0, width=128)
     with pytest.raises(ValueError, match="at least two"):

@@ -54,14 +54,21 @@ def average(
     checkpoint: Annotated[
         list[Path], typer.Argument(metavar="DIR...", help="Checkpoints of one start.", show_default=False)
     ],
+    weights: Annotated[
+        str, typer.Option(metavar="A,B,...", help="What each counts, where not all count alike.", show_default=False)
+    ] = "",
 ) -> None:
-    """Average the weights of runs that differ in their seed alone."""
+    """Average the weights of runs that differ in their seed alone, or of a start and what was tuned from it."""
     from firesteel.cli.train import require_extra
 
     require_extra("Averaging")
     from firesteel.model.average import average as run
 
-    run(checkpoint, out)
+    try:
+        counts = [float(weight) for weight in weights.split(",") if weights]
+    except ValueError:
+        raise ValueError(f"--weights are numbers with commas between them, not {weights}.") from None
+    run(checkpoint, out, counts)
 
 
 @app.command()
