@@ -60,15 +60,8 @@ class Container:
         places = ["--mount", f"type=bind,source={JAIL},target=/jail,readonly"]
         places += ["--mount", f"type=bind,source={folder},target={self.sees}"]
         command = ["timeout", "--signal", "KILL", str(math.ceil(limits.wall_s) + 5)]
-        command += [
-            "python3",
-            "-I",
-            "-B",
-            "-X",
-            "utf8",
-            "/jail/main.py",
-            container,
-        ]  # with site: the packages are the image's own
+        # With site, for the packages are the image's own. The name is there for `pid` to find.
+        command += ["python3", "-I", "-B", "-X", "utf8", "/jail/main.py", container]
         environment = {name: os.environ[name] for name in _CLIENT_NEEDS if name in os.environ}
 
         async def ask(*arguments: str) -> str:
