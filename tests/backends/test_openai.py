@@ -336,7 +336,7 @@ ZOOM = named("zoom", box={"type": "string"})
     "messages",
     [
         [Message("user", "What is 17 + 25?")],
-        [Message("user", [Part(image=RED), Part(text="Describe the picture.")])],
+        [Message("user", [Part(image=RED), Part(text="How many red shapes are there?")])],
         CALLED,
     ],
     ids=["text", "picture", "picture in a result"],

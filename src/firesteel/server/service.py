@@ -172,8 +172,8 @@ class Answer:
     def __init__(self, service: Service, ask: Ask, caller: Caller) -> None:
         pictures = [image for message in ask.messages for image in message.images]
         tokenizer = service.backend.tokenizer
-        counted = tokenizer.image_tokens if tokenizer else image_tokens
-        self.ask, self.usage = ask, Usage(image_tokens=sum(map(counted, pictures)))
+        tokens = sum(tokenizer.image_tokens(picture) if tokenizer else image_tokens(picture) for picture in pictures)
+        self.ask, self.usage = ask, Usage(image_tokens=tokens)
         self.traces = [Trace(list(ask.messages)) for _ in range(ask.n)]
         self.reasons = ["error"] * ask.n
         self._service, self._caller = service, caller
