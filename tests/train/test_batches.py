@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ def batch(image_rows):
     rng = np.random.default_rng(0)
     ids, mask = rng.integers(0, 99, (4, 8)), rng.integers(0, 2, (4, 8)).astype(np.uint8)
     images = [Image.new("RGB", (28 * (1 + row), 28)) for row in image_rows]
-    return Batch(ids, mask, np.ones((4, 8), np.uint8), images, None, np.array(image_rows, np.int32))
+    return Batch(ids, mask, np.ones((4, 8), np.uint8), images, image_rows=np.array(image_rows, np.int32))
 
 
 def test_ranks_share_the_rows_and_their_pictures():
@@ -44,10 +46,21 @@ def test_shares_of_a_reading_stage_know_what_empty_slots_weigh():
     rng = np.random.default_rng(0)
     glyphs = rng.integers(0, 3, (8, SLOTS)).astype(np.uint8)
     empty = np.zeros((4, 0), np.uint8)
-    whole = Batch(empty.astype(np.int64), empty, empty, [], glyphs)
+    whole = Batch(empty.astype(np.int64), empty, empty, [], glyphs=glyphs)
     head = GlyphHead(16)
     torch.nn.init.normal_(head.out.weight)
     features = torch.randn(8, 16)
     parts = [device_batch(whole, CPU, rank, 2) for rank in range(2)]
-    shares = [head.loss(features[4 * rank : 4 * rank + 4], p.glyphs) * p.share for rank, p in enumerate(parts)]
+    shares = [head.loss(features[4 * rank : 4 * rank + 4], p.glyphs) * p.glyph_share for rank, p in enumerate(parts)]
     assert sum(shares).item() == pytest.approx(head.loss(features, torch.from_numpy(glyphs)).item(), rel=1e-5)
+
+
+def test_pages_beside_the_rows_are_shared_and_come_last():
+    rows = batch([0, 1, 2, 3])
+    pages = [Image.new("RGB", (28, 56)) for _ in range(4)]
+    whole = dataclasses.replace(rows, pages=pages, glyphs=np.ones((8, SLOTS), np.uint8))
+    parts = [device_batch(whole, CPU, rank, 2) for rank in range(2)]
+    for part in parts:
+        assert part.grid.tolist()[-2:] == [[1, 4, 2]] * 2 and len(part.glyphs) == 4
+        assert part.count == int(part.learnt.sum()) and part.glyph_share == 0.5
+    assert sum(part.share for part in parts) == pytest.approx(1)

@@ -15,9 +15,11 @@ from firesteel.recipes.kindling import glimmer
 from firesteel.train import checkpoint
 from firesteel.train.batches import Packed, device_batch
 from firesteel.train.config import override
+from firesteel.train.learner import NAMED
 from firesteel.train.loop import Trainer, _claim, branched, precision, prepare, train
-from firesteel.train.shards import Shards
+from firesteel.train.shards import Batch, Shards
 from firesteel.train.tokenizer import train_tokenizer
+from tests.tasks.albums import small
 
 TINY = ["stages.0.rows=2", "stages.1.rows=2", "stages.0.steps=4", "stages.1.steps=4", "checkpoint_every=2"]
 
@@ -196,6 +198,26 @@ def test_a_picture_that_many_samples_show_is_read_once(finished):
     each = device_batch(dataclasses.replace(batch, images=copies), torch.device("cpu"))
     assert len(once.grid) < len(each.grid) == len(once.shown)
     assert trainer.loss(once)[0].item() == pytest.approx(trainer.loss(each)[0].item(), rel=1e-5)
+
+
+def test_naming_squares_adds_to_the_loss_of_the_text(finished, tmp_path):
+    run = override(RECIPES["smoke"](), TINY)
+    trainer = _trainer(run, finished.parent)
+    album = str(small.photographs(tmp_path / "a.zip"))
+    mix = dataclasses.replace(run.stages[1].mix, albums=(album,))
+    stage = dataclasses.replace(run.stages[1], name="named", named=4, mix=mix)
+    tokenizer = finished.parent / "tokenizer" / "tokenizer.json"
+    shards = Shards(stage, run.seed, tokenizer, None, tmp_path, 1)
+    batch = next(shards.batches(0))
+    shards.close()
+    torch.nn.init.normal_(trainer.learner.glyphs.out.weight)
+    empty = np.zeros((2, 0), np.uint8)
+    parts = [
+        dataclasses.replace(batch, pages=(), glyphs=None),
+        Batch(empty.astype(np.int64), empty, empty, [], batch.pages, batch.glyphs),
+    ]
+    both, text, names = (trainer.loss(device_batch(b, torch.device("cpu")))[0].item() for b in (batch, *parts))
+    assert both == pytest.approx(text + NAMED * names, rel=1e-4) and names > 1
 
 
 def test_packed_attention_sees_its_own_sample_only():

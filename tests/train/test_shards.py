@@ -8,6 +8,7 @@ from firesteel.format import Tokenizer, parse
 from firesteel.tasks import make
 from firesteel.tasks.albums import open_album
 from firesteel.train.config import Mix, Stage
+from firesteel.train.glyphs import SLOTS
 from firesteel.train.shards import (
     BATCHES,
     Shards,
@@ -98,6 +99,24 @@ def test_pictures_of_albums_are_drawn_from_the_trained_side(tokenizer, tmp_path)
     shades = {album.image(number).getpixel((5, 5)) for number in album.trained}
     alone = {image.getpixel((5, 5)) for batch in batches[0] for image in batch.images if image.width != 224}
     assert len(alone) > 10 and alone <= shades
+
+
+def test_pages_to_be_named_come_beside_the_rows_of_their_update(tokenizer, tmp_path):
+    mix = Mix(families=("chain_sum",), albums=(str(small.photographs(tmp_path / "a.zip")),))
+    stage = Stage(name="beside", steps=BATCHES, rows=2, length=320, named=3, mix=mix)
+    build_shard(stage, 0, 0, tokenizer, np.zeros(0, np.uint16), tmp_path / "shard.npz")
+    batches = list(read_shard(tmp_path / "shard.npz", 2))
+    assert len(batches) == BATCHES
+    for batch in batches:
+        assert batch.ids.shape == (2, 320) and len(batch.pages) == 3 and batch.glyphs.shape == (3 * 36, SLOTS)
+    assert len({page.tobytes() for batch in batches for page in batch.pages}) > 2 * BATCHES
+
+
+def test_moved_pictures_keep_their_question_and_answer(tokenizer):
+    still, moved = (Mix(families=("bar_chart",), moved=share) for share in (0.0, 1.0))
+    one, two = (draw_sample(random.Random(4), mix, tokenizer) for mix in (still, moved))
+    answers = [tokenizer.decode(sample.ids).rsplit("<|message|>")[-1] for sample in (one, two)]
+    assert answers[0] == answers[1] and one.images[0].size != two.images[0].size
 
 
 def test_a_share_of_pictures_without_albums_is_explained(tokenizer):

@@ -52,9 +52,10 @@ class Packed:
 class DeviceBatch:
     """(R, L) tensors: ids, the tokens that follow them, whether those are learnt, sample numbers; (N, P) patches.
 
-    A picture that several samples show is there once, and `shown` says which one stands at each place of the rows.
-    `glyphs` (squares, slots): the characters under each image token, in a reading stage. `count`: learnt tokens
-    (there: characters). `share`: what this part's mean loss weighs in the mean of the whole update; 1 where alone.
+    A picture that several samples show is there once, and `shown` says which one stands at each place of the rows;
+    behind them lie the pages that the tower alone reads, `glyphs` (squares, slots) the characters in their squares.
+    `count`: learnt tokens (in a reading stage: characters). `share` and `glyph_share`: what this part's mean losses
+    weigh in the means of the whole update; 1 where alone.
     `after` and `positions` as in `Packed`.
     """
 
@@ -68,8 +69,14 @@ class DeviceBatch:
     glyphs: Tensor | None = None
     count: int = 0
     share: float = 1.0
+    glyph_share: float = 1.0
     after: Tensor | None = None
     positions: Tensor | None = None
+
+    @property
+    def places(self) -> int:
+        """Tokens of the rows; in a reading stage squares."""
+        return self.ids.numel() or (0 if self.glyphs is None else len(self.glyphs))
 
 
 def rows_of(batch: Batch, rank: int, ranks: int) -> Batch:
@@ -77,7 +84,7 @@ def rows_of(batch: Batch, rank: int, ranks: int) -> Batch:
     assert batch.after is None, "rows that share a prompt are learnt by one rank"
     size = len(batch.ids) // ranks
     span = slice(rank * size, rank * size + size)
-    images, places, glyphs = batch.images, batch.image_rows, batch.glyphs
+    images, places, pages, glyphs = batch.images, batch.image_rows, batch.pages, batch.glyphs
     if images:
         assert places is not None
         places = places - span.start
@@ -87,7 +94,8 @@ def rows_of(batch: Batch, rank: int, ranks: int) -> Batch:
         images = images or batch.images[:1]
     if glyphs is not None:
         glyphs = np.split(glyphs, ranks)[rank]
-    return Batch(batch.ids[span], batch.mask[span], batch.docs[span], images, glyphs)
+        pages = pages[rank * len(pages) // ranks : (rank + 1) * len(pages) // ranks]
+    return Batch(batch.ids[span], batch.mask[span], batch.docs[span], images, pages, glyphs)
 
 
 def device_batch(batch: Batch, device: torch.device, rank: int = 0, ranks: int = 1) -> DeviceBatch:
@@ -99,18 +107,18 @@ def device_batch(batch: Batch, device: torch.device, rank: int = 0, ranks: int =
     learnt = torch.from_numpy(_learnt(part))
     pixels = grid = None
     different = {id(image): image for image in part.images}
-    if part.images:
-        patched = [patchify(image) for image in different.values()]
+    if part.images or part.pages:
+        patched = [patchify(image) for image in (*different.values(), *part.pages)]
         pixels = torch.from_numpy(np.concatenate([p for p, _ in patched])).to(device)
         grid = torch.tensor([g for _, g in patched])
     glyphs = None if part.glyphs is None else torch.from_numpy(part.glyphs).to(device)
-    count = int(np.count_nonzero(_learnt(part) if part.glyphs is None else part.glyphs))
+    count = int(np.count_nonzero(_learnt(part) if part.ids.size or part.glyphs is None else part.glyphs))
     numbers = {key: number for number, key in enumerate(different)}
     shown = [numbers[id(image)] for image in part.images]
     tensors = (ids.to(device), targets.to(device), learnt.to(device), docs.to(device), pixels, grid, shown, glyphs)
-    share = 1.0 if part is batch else _weight(part) / max(1.0, _weight(batch))
+    shares = (1.0, 1.0) if part is batch else _shares(part, batch)
     places = [None if array is None else torch.from_numpy(array).to(device) for array in (part.after, part.positions)]
-    return DeviceBatch(*tensors, count, share, *places)
+    return DeviceBatch(*tensors, count, *shares, *places)
 
 
 def _learnt(batch: Batch) -> np.ndarray:
@@ -120,12 +128,17 @@ def _learnt(batch: Batch) -> np.ndarray:
     return learnt
 
 
-def _weight(batch: Batch) -> float:
-    """What the loss of a batch is divided by."""
-    if batch.glyphs is None:
-        return float(_learnt(batch).sum())
-    filled = np.count_nonzero(batch.glyphs)
-    return filled + EMPTY * (batch.glyphs.size - filled)
+def _shares(part: Batch, whole: Batch) -> tuple[float, float]:
+    """What the mean losses of a part, over tokens and over characters, weigh in those of the whole."""
+    tokens, characters = zip(*(_weights(batch) for batch in (part, whole)), strict=True)
+    return tokens[0] / max(1.0, tokens[1]), characters[0] / max(1.0, characters[1])
+
+
+def _weights(batch: Batch) -> tuple[float, float]:
+    """What the losses of a batch, over tokens and over characters, are divided by."""
+    filled = 0 if batch.glyphs is None else np.count_nonzero(batch.glyphs)
+    slots = 0 if batch.glyphs is None else batch.glyphs.size
+    return float(_learnt(batch).sum()), filled + EMPTY * (slots - filled)
 
 
 def prefetched(batches: Iterable[Batch], device: torch.device, rank: int = 0, ranks: int = 1) -> Iterator[DeviceBatch]:

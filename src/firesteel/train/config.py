@@ -39,6 +39,7 @@ class Mix:
     """
 
     text: float = 0.0  # rows of running text
+    moved: float = 0.0  # pictures of tasks shown on a larger or oblong ground (`firesteel.agent.eyes.moved`)
     captions: float = 0.0  # pictures with their description, among the samples of the other rows
     calls: float = 0.0  # conversations with tools, among the same (`firesteel.train.calls`)
     looks: float = 0.0  # pictures to be looked at closer, 1,100 tokens each, among the same (`firesteel.train.looks`)
@@ -57,9 +58,10 @@ class Mix:
 class Stage:
     """One phase of training on one mix: `steps` updates of `rows` packed rows of `length` tokens.
 
-    The objective "text" learns the next token. The others teach the vision tower characters (`firesteel.train.glyphs`)
-    on `rows` pages an update and use neither `length` nor `mix`: "primer" from single large characters on, "pages" on
-    scattered words alone.
+    The objective "text" learns the next token, and beside it the tower names what stands in the squares of `named`
+    pictures of the mix's albums (`firesteel.train.named`). The others teach the vision tower characters
+    (`firesteel.train.glyphs`) on `rows` pages an update and use neither `length` nor `mix`: "primer" from single large
+    characters on, "pages" on scattered words alone.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Stage:
     objective: str = "text"
     rows: int = 16
     length: int = 384
+    named: int = 0
     mix: Mix = field(default_factory=Mix)
     optim: Optim = field(default_factory=Optim)
 

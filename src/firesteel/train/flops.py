@@ -71,8 +71,9 @@ class Flops:
             patches, pairs = int(sizes.sum()), int((sizes**2).sum())
             total += self.patch * patches + self.merged * (patches // merge) + self.picture_pair * pairs
         if data.glyphs is not None:
-            return total + self.square * len(data.glyphs)
-        tokens = data.ids.numel()
+            total += self.square * len(data.glyphs)
+        if not (tokens := data.ids.numel()):
+            return total
         return total + self.token * tokens + self.learnt * data.count + self.text_pair * tokens * data.ids.shape[1]
 
 

@@ -13,6 +13,8 @@ from firesteel.model.moe import Experts
 from firesteel.train.batches import DeviceBatch, Packed
 from firesteel.train.glyphs import GlyphHead
 
+NAMED = 0.3  # what naming squares weighs beside learning text
+
 
 class Learner(nn.Module):
     """The model, and the head that names characters in reading stages; `dtype` is that of matrix products."""
@@ -50,21 +52,34 @@ class Learner(nn.Module):
         return F.cross_entropy(self.model.logits(hidden).float(), targets, reduction="sum")
 
     def forward(self, data: DeviceBatch) -> Tensor:
-        """The mean loss over the learnt tokens (in a reading stage: characters). The head sees no others."""
-        with torch.autocast(data.ids.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
-            if data.glyphs is not None:
-                assert data.pixels is not None and data.grid is not None
-                return self.glyphs.loss(self.model.image_features(data.pixels, data.grid), data.glyphs)
-            hidden, targets = self.hidden(data)
-            total = self._head_loss(hidden, targets)
-        return total / max(1, len(targets))
+        """This part's share of the mean loss over the learnt tokens, and of that over characters where there are pages.
 
-    def hidden(self, data: DeviceBatch) -> tuple[Tensor, Tensor]:
+        The language head sees no other tokens. Where both are learnt, characters weigh `NAMED`.
+        """
+        with torch.autocast(data.ids.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16):
+            features = self._features(data)
+            losses = []
+            if data.glyphs is not None:
+                assert features is not None
+                losses.append(data.glyph_share * self.glyphs.loss(features[-len(data.glyphs) :], data.glyphs))
+            if data.ids.numel():
+                hidden, targets = self.hidden(data, features)
+                losses.insert(0, data.share * self._head_loss(hidden, targets) / max(1, len(targets)))
+        return losses[0] if len(losses) == 1 else losses[0] + NAMED * losses[1]
+
+    def _features(self, data: DeviceBatch) -> Tensor | None:
+        """(squares, D) of all pictures of the batch, if it has any."""
+        if data.pixels is None or data.grid is None:
+            return None
+        return self.model.image_features(data.pixels, data.grid)
+
+    def hidden(self, data: DeviceBatch, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(N, D) normed states at the positions whose next token is learnt, in order, and (N,) those tokens."""
         embedded = self.model.model.language_model.embed(data.ids)
-        if data.pixels is not None and data.grid is not None:
-            features = self.model.image_features(data.pixels, data.grid).to(embedded.dtype)
-            if len(data.shown) > len(data.grid):
+        features = self._features(data) if features is None else features
+        if features is not None and data.grid is not None:
+            features = features.to(embedded.dtype)
+            if len(data.shown) > len(set(data.shown)):
                 tokens = data.grid.prod(-1) // self.model.config.vision.merge_size**2
                 pictures = features.split(tokens.tolist())
                 features = torch.cat([pictures[number] for number in data.shown])

@@ -164,7 +164,7 @@ class Trainer:
         spread(self.learner, self.model, ranks)
 
     def loss(self, data: DeviceBatch) -> tuple[Tensor, int]:
-        """Mean loss over the learnt tokens (in a reading stage: characters), and how many there are."""
+        """This process's share of the mean loss over learnt tokens (in a reading stage: characters); their number."""
         return self.learner(data), data.count
 
     def fit(self, after_stage: AfterStage | None = None) -> None:
@@ -205,14 +205,13 @@ class Trainer:
                 for group in self.optimiser.param_groups:
                     group["lr"] = optim.lr * factor
                 loss, learnt = self.loss(batch)
-                loss = loss * batch.share
                 loss.backward()
                 norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), optim.clip)
                 self.optimiser.step()
                 self.optimiser.zero_grad(set_to_none=True)
                 busiest = self._balance(optim.balance)
                 self.step += 1
-                tokens += batch.ids.numel() if batch.glyphs is None else len(batch.glyphs)
+                tokens += batch.places
                 work += self.flops.update(batch)
                 bar.update()
                 if self.step % LOG_EVERY == 0 or self.step == stage.steps:
@@ -223,7 +222,7 @@ class Trainer:
                     row = {"stage": self.stage_index, "step": self.step, "loss": round(total, 5)}
                     row |= {"grad_norm": round(full(norm).item(), 4), "learnt": int(learnt_by_all)}
                     row |= {"lr": optim.lr * factor, "tokens_per_s": round(speed), "mfu": round(mfu, 4)}
-                    if batch.glyphs is None:
+                    if batch.docs.numel():
                         row["filled"] = round((batch.docs > 0).float().mean().item(), 4)
                     if self.routers:
                         row["busiest"] = round(busiest.item(), 3)
@@ -256,7 +255,7 @@ class Trainer:
         shards = self._shards(held_out, self.run.seed + 1, 1)
         try:
             held_batches = prefetched(islice(shards.batches(0), batches), self.device, self.ranks.rank, self.ranks.size)
-            parts = [self.loss(batch)[0] * batch.share for batch in held_batches]
+            parts = [self.loss(batch)[0] for batch in held_batches]
             return float(np.mean(self.ranks.add(torch.stack(parts)).tolist()))
         finally:
             shards.close()

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,18 +21,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from firesteel.agent.eyes import moved
 from firesteel.format import STRENGTHS, Message, Part, Tokenizer, render
 from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.albums import families, open_album
 from firesteel.tasks.base import HELD_OUT, Family, Problem, thought
 from firesteel.train import calls, looks, operators
 from firesteel.train.config import Mix, Stage
-from firesteel.train.glyphs import page, scattered, sheet
+from firesteel.train.glyphs import Page, page, scattered, sheet
+from firesteel.train.named import named
 
 BATCHES = 32
 
 # A mind is asked for a strength by a number; every band between two named strengths is sampled, the names most.
 _STRENGTH_WEIGHTS = {"minimal": 0.12, "low": 0.18, "medium": 0.25, "high": 0.33, "xhigh": 0.12}
+PLACED = ("point", "box")  # families whose words name places by numbers
 _DESCRIBE = ("Describe the picture.", "What is in the picture?", "Say all that you see.")
 
 
@@ -49,15 +52,17 @@ class Sample:
 class Batch:
     """(R, L) arrays of one update and its pictures in reading order; in a reading stage L is 0.
 
-    `glyphs` (squares, slots): what stands in each square of the pictures, in a reading stage. `image_rows` (images,)
-    says which row each picture belongs to. `after` and `positions` (R, L), where samples share a prompt: the number of
-    the sample that a token goes on from (0: none), and the token's place in its own sequence.
+    `pages` are the pictures that the tower alone reads, `glyphs` (squares, slots) what stands in each of their squares.
+    `image_rows` (images,) says which row each picture of `images` belongs to. `after` and `positions` (R, L), where
+    samples share a prompt: the number of the sample that a token goes on from (0: none), and the token's place in its
+    own sequence.
     """
 
     ids: np.ndarray
     mask: np.ndarray
     docs: np.ndarray
     images: Sequence[Image.Image]
+    pages: Sequence[Image.Image] = ()
     glyphs: np.ndarray | None = None
     image_rows: np.ndarray | None = None
     after: np.ndarray | None = None
@@ -99,6 +104,8 @@ def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
     name = rng.choice(pool)
     level = rng.choices(range(1, len(mix.levels) + 1), mix.levels)[0]
     problem = make(name, rng.randrange(HELD_OUT), min(level, FAMILIES[name].levels))
+    if mix.moved and problem.image is not None and name not in PLACED and rng.random() < mix.moved:
+        problem = replace(problem, image=moved(problem.image, rng).image)
     return _told(rng, mix, tokenizer, problem, describe)
 
 
@@ -170,8 +177,7 @@ def build_shard(stage: Stage, seed: int, number: int, tokenizer: Tokenizer, text
         else:
             pages = [scattered(rng) for _ in range(count)]
         empty = np.zeros(0, np.uint16)
-        rows = [(empty, empty, empty, [p.image]) for p in pages]
-        _write(out, rows, np.stack([p.labels for p in pages]))
+        _write(out, [(empty, empty, empty, [])] * count, pages)
         return
     rows_total = BATCHES * stage.rows
     text_rows = round(rows_total * stage.mix.text) if len(text) > stage.length else 0
@@ -184,11 +190,12 @@ def build_shard(stage: Stage, seed: int, number: int, tokenizer: Tokenizer, text
         docs += docs[0] == 0  # a window that begins within a document
         packed.append((ids, np.ones(stage.length, np.uint8), docs.astype(np.uint8), []))
     rng.shuffle(packed)
-    _write(out, packed, np.zeros((0, 0, 0), np.uint8))
+    _write(out, packed, [named(rng, stage.mix.albums) for _ in range(BATCHES * stage.named)])
 
 
-def _write(out: Path, packed: Sequence[tuple], glyphs: np.ndarray) -> None:
+def _write(out: Path, packed: Sequence[tuple], pages: Sequence[Page]) -> None:
     images = [(row, _png(image)) for row, (_, _, _, row_images) in enumerate(packed) for image in row_images]
+    drawn = [_png(page.image) for page in pages]
     temporary = out.with_suffix(".tmp.npz")
     np.savez(
         temporary,
@@ -198,7 +205,9 @@ def _write(out: Path, packed: Sequence[tuple], glyphs: np.ndarray) -> None:
         image_row=np.array([row for row, _ in images], np.int32),
         image_end=np.cumsum([len(data) for _, data in images]).astype(np.int64),
         image_data=np.frombuffer(b"".join(data for _, data in images), np.uint8),
-        glyphs=glyphs,
+        page_end=np.cumsum([len(data) for data in drawn]).astype(np.int64),
+        page_data=np.frombuffer(b"".join(drawn), np.uint8),
+        glyphs=np.stack([page.labels for page in pages]) if pages else np.zeros((0, 0, 0), np.uint8),
     )
     temporary.replace(out)
 
@@ -251,15 +260,26 @@ def read_shard(path: Path, rows: int) -> Iterator[Batch]:
     """Yields the batches of a shard in order."""
     with np.load(path, allow_pickle=False) as shard:
         ids, mask, docs = shard["ids"], shard["mask"], shard["docs"]
-        image_row, ends, data = shard["image_row"], shard["image_end"], shard["image_data"]
-        glyphs = shard["glyphs"]  # (rows, squares, slots), or none
-    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    for first in range(0, len(ids), rows):
+        image_row = shard["image_row"]
+        images, pages = (np.split(shard[f"{kind}_data"], shard[f"{kind}_end"])[:-1] for kind in ("image", "page"))
+        glyphs = shard["glyphs"]  # (pages, squares, slots)
+    share = len(pages) * rows // len(ids)  # of an update
+    for number, first in enumerate(range(0, len(ids), rows)):
         chosen = np.nonzero((image_row >= first) & (image_row < first + rows))[0]
-        images = [Image.open(io.BytesIO(data[starts[i] : ends[i]].tobytes())) for i in chosen]
-        span = slice(first, first + rows)
-        labels = np.concatenate(glyphs[span]) if len(glyphs) else None
-        yield Batch(ids[span].astype(np.int64), mask[span], docs[span], images, labels, image_row[chosen] - first)
+        span, part = slice(first, first + rows), slice(number * share, (number + 1) * share)
+        yield Batch(
+            ids[span].astype(np.int64),
+            mask[span],
+            docs[span],
+            [_opened(images[i]) for i in chosen],
+            [_opened(page) for page in pages[part]],
+            np.concatenate(glyphs[part]) if share else None,
+            image_row[chosen] - first,
+        )
+
+
+def _opened(data: np.ndarray) -> Image.Image:
+    return Image.open(io.BytesIO(data.tobytes()))
 
 
 def _work(stage: Stage, seed: int, number: int, tokenizer_path: str, text_path: str, out: str) -> None:

@@ -26,13 +26,13 @@ _ARTICLES = ("a ", "an ", "the ")
 
 def named(album: Album, numbers: Sequence[int]) -> Iterator[Family]:
     """The families over these pictures of the album; fewer than four names leave nothing to choose among."""
-    pool = _Pool(album, numbers)
+    pool = Pool(album, numbers)
     yield Name(pool)
     if len(pool.names) >= 4:
         yield from (Choose(pool), Side(pool), Locate(pool), HowMany(pool))
 
 
-class _Pool:
+class Pool:
     """Pictures by name."""
 
     def __init__(self, album: Album, numbers: Sequence[int]) -> None:
@@ -71,8 +71,8 @@ def _paste(ground: Image.Image, image: Image.Image, left: int, top: int) -> Box:
     return (left, top, left + image.width, top + image.height)
 
 
-def _scattered(
-    rng: random.Random, pool: _Pool, names: Sequence[str], cells: Sequence[int], across: int
+def scattered(
+    rng: random.Random, pool: Pool, names: Sequence[str], cells: Sequence[int], across: int
 ) -> tuple[Image.Image, list[Box]]:
     """A picture of each name somewhere in its cell of `across` x `across`; the whole and the boxes in pixels."""
     image, _ = canvas(rng, _SIDE, _SIDE)
@@ -86,7 +86,7 @@ def _scattered(
 
 
 class _Named(Pictured):
-    def __init__(self, pool: _Pool) -> None:
+    def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
     def check(self, problem: Problem, text: str) -> bool:
@@ -157,12 +157,12 @@ class Locate(BoundingBox):
     name = "box"
     levels = 1
 
-    def __init__(self, pool: _Pool) -> None:
+    def __init__(self, pool: Pool) -> None:
         self.pool = pool
 
     def generate(self, rng: random.Random, level: int) -> Problem:
         names = rng.sample(self.pool.names, rng.randint(2, 4))
-        image, boxes = _scattered(rng, self.pool, names, sorted(rng.sample(range(4), len(names))), across=2)
+        image, boxes = scattered(rng, self.pool, names, sorted(rng.sample(range(4), len(names))), across=2)
         frames = [_thousandths(box, image) for box in boxes]
         caption = sentence(", ".join(names))
         if self.pool.album.kind == "photographs":  # the thing itself may fill less than its photograph
@@ -181,7 +181,7 @@ class HowMany(_Named):
         shown = [wanted] * number + [rng.choice(others) for _ in range(rng.randint(1, 9 - number))]
         rng.shuffle(shown)
         cells = sorted(rng.sample(range(9), len(shown)))
-        image, _ = _scattered(rng, self.pool, shown, cells, across=3)
+        image, _ = scattered(rng, self.pool, shown, cells, across=3)
         question = rng.choice(("How many pictures show {}?", "Count the pictures of {}.")).format(article(wanted))
         rows = [[n for p, n in zip(cells, shown, strict=True) if p // 3 == row] for row in range(3)]
         caption = " ".join(f"row {number}: {', '.join(row)}." for number, row in enumerate(filter(None, rows), 1))
