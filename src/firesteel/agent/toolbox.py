@@ -96,6 +96,7 @@ def _browser(wanted: dict[str, list[str]], index: Path, trace: Trace) -> list[To
         files=LocalIndex(folders, index) if folders else None,
         # What subagents hear of MCP is in traces of their own.
         heard=lambda: "mcp" in wanted or any(message.role == "tool" for message in trace),
+        earlier=trace,
     )
     for message in trace:
         if message.role == "user":

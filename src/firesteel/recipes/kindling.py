@@ -94,6 +94,7 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
         families=(*FAMILIES, *WEAK, "bases", "bases", "letters", "equation"),
     )
     see = replace(calm, pictures=0.35 if albums else 0.0, looks=0.3, moved=0.4, captions=0.08, visual=0.66)
+    tell = replace(see, pictures=0.6 if albums else 0.0, looks=0.15, moved=0.3)
     operators = Stage(
         name="operators",
         steps=1000,
@@ -186,14 +187,12 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
             # A look takes some 700 tokens, most of them the tools' schemas.
             Stage(name="look", steps=1300, rows=7, length=896, mix=closer, optim=Optim(lr=3e-3, warmup=20, decay=0.7)),
             Stage(name="look-on", steps=620, rows=7, length=896, mix=calm, optim=Optim(lr=3e-3, warmup=20, decay=0.85)),
-            Stage(
-                name="see",
-                steps=2200,
-                rows=7,
-                length=896,
-                named=64 if albums else 0,
-                mix=see,
-                optim=Optim(lr=3e-3, warmup=20, decay=0.7),
+            *(
+                Stage(name=name, steps=1000, rows=7, length=896, named=64 if albums else 0, mix=mix, optim=optim)
+                for name, mix, optim in (
+                    ("see", see, Optim(lr=3e-3, warmup=20, decay=0.0)),
+                    ("see-on", tell, Optim(lr=3e-3, warmup=20, decay=0.8)),
+                )
             ),
             *((operators,) if pools else ()),
         ),

@@ -1,7 +1,8 @@
 """`browser.search`, `browser.open` and `browser.find`: names and parameters as published for Muse Spark.
 
 - A `Browser` is the memory of one conversation: its pages keep their numbers, from 0, so that `【3†L4-L7】` in an
-  answer can always be resolved to the lines that were read.
+  answer can always be resolved to the lines that were read. What earlier turns opened keeps its number too (their
+  results name it) and is loaded again when it is asked for.
 - What comes back is untrusted and says so. Once anything was read, here, by another tool or in an earlier turn, the
   model may open only addresses that a page of this turn linked to or the user wrote: a page that talks it into
   `https://evil.example/?q=<what it has seen>` gets nowhere.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -19,14 +20,16 @@ from typing import Any
 from firesteel.agent.tools import Tool
 from firesteel.agent.web.fetch import Fetcher
 from firesteel.agent.web.files import LocalIndex
-from firesteel.agent.web.page import WIDTH, Page, clean, find, page_of, plain, view, wrapped
+from firesteel.agent.web.page import WIDTH, Page, clean, find, headed, page_of, plain, view, wrapped
 from firesteel.agent.web.search import Hit, Query, SearchProvider, fuse
+from firesteel.format import Message
 
 VERTICALS = ("news", "sports", "weather", "finance", "datetime", "local")
 MOST_ALTERNATIVES = 4
 # Hits and characters of each, by verbosity.
 VERBOSITY = {"high": (10, 400), "low": (5, 120)}
 
+_NAMES = ("browser.search", "browser.open", "browser.find")
 _URL = re.compile(r"https?://[^\s<>\"'`【】\[\](){}|\\]+")
 _LANGUAGE = re.compile("([A-Za-z]{2,3}(-[A-Za-z]{2})?)?")
 _CITATION = re.compile("【(\\d+)†L(\\d+)(?:-L(\\d+))?】")
@@ -98,6 +101,7 @@ class Browser:
 
     Each way out is there only if it is given: `search` asks a search provider, `fetch` opens pages of the web, `files`
     searches and opens the user's folders. `heard` tells whether the model has read what others wrote elsewhere.
+    `earlier` is the conversation so far.
     """
 
     def __init__(
@@ -106,10 +110,15 @@ class Browser:
         fetch: Fetcher | None = None,
         files: LocalIndex | None = None,
         heard: Callable[[], bool] = lambda: False,
+        earlier: Iterable[Message] = (),
     ) -> None:
         self._search, self._fetch, self._files, self._heard = search, fetch, files, heard
-        self.pages: list[Page] = []
+        self.pages: dict[int, Page] = {}
         self._known: set[str] = set()
+        self._earlier: dict[int, str] = {}  # addresses of the pages that earlier turns numbered
+        for message in earlier:
+            if message.role == "tool" and message.name in _NAMES and (found := headed(message.text)):
+                self._earlier[found[0]] = found[1]
 
     def tools(self) -> list[Tool]:
         """The tools of what is there; none if nothing is."""
@@ -179,7 +188,7 @@ class Browser:
                 )
             number = await self._load(url_id.strip())
         else:
-            number, page = self._page(url_id)
+            number, page = await self._page(url_id)
             if outlink_idx is not None:
                 if not 0 <= outlink_idx < len(page.links):
                     raise ValueError(f"Page {number} has {len(page.links)} out-links; {outlink_idx} is none of them.")
@@ -188,7 +197,7 @@ class Browser:
 
     async def find(self, pattern: str, url_id: int, line_start: int = 1) -> str:
         """The lines with the pattern. Raises ValueError for a page that is not there and an empty pattern."""
-        number, page = self._page(url_id)
+        number, page = await self._page(url_id)
         return await asyncio.to_thread(find, page, number, pattern, line_start)
 
     def citations(self, answer: str) -> dict[str, Citation | None]:
@@ -197,9 +206,9 @@ class Browser:
 
     def _cited(self, number: str, first: str, last: str | None) -> Citation | None:
         url_id, begin, end = int(number), int(first), int(last or first)
-        if url_id >= len(self.pages) or not 1 <= begin <= end <= len(self.pages[url_id].lines):
+        page = self.pages.get(url_id)
+        if page is None or not 1 <= begin <= end <= len(page.lines):
             return None
-        page = self.pages[url_id]
         return Citation(url_id, begin, end, page.url, page.title, "\n".join(map(plain, page.lines[begin - 1 : end])))
 
     async def _ask(self, queries: list[Query]) -> tuple[list[Hit], list[str]]:
@@ -225,31 +234,41 @@ class Browser:
 
     async def _load(self, url: str) -> int:
         """The number of the page at an address, opened if it is not open yet."""
-        for number, page in enumerate(self.pages):
+        for number, page in self.pages.items():
             if _key(page.url) == _key(url):
                 return number
+        seen = next((n for n, address in self._earlier.items() if address and _key(address) == _key(url)), None)
+        return self._add(await self._fetched(url), seen)
+
+    async def _fetched(self, url: str) -> Page:
         if url.startswith("file:"):
             if self._files is None:
                 raise ValueError("There are no folders to open files from.")
-            return self._add(await self._files.open(url))
+            return await self._files.open(url)
         if self._fetch is None:
             raise ValueError("Opening pages of the web is switched off here; say so to the user.")
         download = await self._fetch.fetch(url)
-        return self._add(await asyncio.to_thread(page_of, download))
+        return await asyncio.to_thread(page_of, download)
 
-    def _page(self, url_id: int | str) -> tuple[int, Page]:
+    async def _page(self, url_id: int | str) -> tuple[int, Page]:
         try:
             number = int(url_id)
         except (TypeError, ValueError) as error:
             raise ValueError(f"url_id must be the number of a page or an address, not {url_id!r}.") from error
-        if not 0 <= number < len(self.pages):
+        if number not in self.pages and number in self._earlier:
+            if not self._earlier[number].startswith(("http://", "https://", "file://")):
+                raise ValueError(f"Page {number} of an earlier turn was a search or has a long address; search again.")
+            self._add(await self._fetched(self._earlier[number]), number)
+        if number not in self.pages:
             raise ValueError(f"There is no page {number}; open an address or search first.")
         return number, self.pages[number]
 
-    def _add(self, page: Page) -> int:
-        self.pages.append(page)
+    def _add(self, page: Page, number: int | None = None) -> int:
+        """Numbers a page, unless it has a number already."""
+        number = 1 + max([-1, *self.pages, *self._earlier]) if number is None else number
+        self.pages[number] = page
         self._known |= {_key(url) for url in (page.url, *page.links)}
-        return len(self.pages) - 1
+        return number
 
 
 def _key(url: str) -> str:
