@@ -188,10 +188,10 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
             Stage(name="look", steps=1300, rows=7, length=896, mix=closer, optim=Optim(lr=3e-3, warmup=20, decay=0.7)),
             Stage(name="look-on", steps=620, rows=7, length=896, mix=calm, optim=Optim(lr=3e-3, warmup=20, decay=0.85)),
             *(
-                Stage(name=name, steps=1000, rows=7, length=896, named=64 if albums else 0, mix=mix, optim=optim)
-                for name, mix, optim in (
-                    ("see", see, Optim(lr=3e-3, warmup=20, decay=0.0)),
-                    ("see-on", tell, Optim(lr=3e-3, warmup=20, decay=0.8)),
+                Stage(name=name, steps=steps, rows=7, length=896, named=64 if albums else 0, mix=mix, optim=optim)
+                for name, steps, mix, optim in (
+                    ("see", 1000, see, Optim(lr=3e-3, warmup=20, decay=0.0)),
+                    ("see-on", 900, tell, Optim(lr=3e-3, warmup=20, decay=0.8)),
                 )
             ),
             *((operators,) if pools else ()),
