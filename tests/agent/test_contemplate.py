@@ -1,12 +1,10 @@
 import asyncio
-import json
 
 import pytest
-from PIL import Image
 
 from firesteel.agent import Limits, tool
 from firesteel.agent.contemplate import Plan, contemplate
-from firesteel.format import Message, Part, Trace
+from firesteel.format import Message, Trace
 from tests.agent.scripted import Scripted, calls, says
 
 
@@ -107,44 +105,6 @@ def test_of_long_answers_the_model_picks_one_and_cannot_invent_another():
     assert trace.messages[-1].text == "b" * 300
     trace, _ = think(Scripted(*essays, says("none, but: ddd")), Plan(agents=3))
     assert trace.messages[-1].text in ("a" * 300, "b" * 300, "c" * 300)
-
-
-def test_agents_with_views_see_the_picture_moved_and_tell_places_of_the_picture_as_it_was():
-    image = Image.new("RGB", (100, 100), "white")
-    image.putpixel((30, 70), (255, 0, 0))
-
-    def point(request):
-        """Where the red pixel is in what is shown."""
-        (shown,) = request.messages[0].images
-        at = next(i for i, colour in enumerate(shown.getdata()) if colour == (255, 0, 0))
-        x, y = at % shown.width + 0.5, at // shown.width + 0.5
-        place = [round(1000 * x / shown.width), round(1000 * y / shown.height)]
-        return says(json.dumps({"point_2d": place}), "seen")
-
-    backend = Scripted(*[point] * 4)
-    question = [Part(image=image), Part(text="Point to the red one.")]
-    trace, events = think(backend, Plan(agents=4, views=True, early=False), question=question)
-    sizes = [request.messages[0].images[0].size for request in backend.requests]
-    assert sizes[0] == (100, 100) and len(set(sizes)) > 2
-    (vote,) = of_kind(events, "vote")
-    (told,) = vote.data["clusters"]
-    assert told["votes"] == 4
-    x, y = json.loads(trace.messages[-1].text)["point_2d"]
-    assert abs(x - 305) <= 2 and abs(y - 705) <= 2
-    assert trace.messages[0].images[0].size == (100, 100)
-
-
-def test_views_need_one_picture_and_no_tools():
-    @tool
-    async def add(a: int, b: int) -> str:
-        """Adds."""
-        return str(a + b)
-
-    image = Part(image=Image.new("RGB", (50, 50)))
-    for pictures, tools in ((0, ()), (2, ()), (1, (add,))):
-        backend = Scripted(*[says("5")] * 3)
-        think(backend, Plan(agents=3, views=True), tools, question=[image] * pictures + [Part(text="What?")])
-        assert [request.n for request in backend.requests] == [3]  # the same for all
 
 
 def test_limits_hold_for_all_agents_together():

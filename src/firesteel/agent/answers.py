@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -37,22 +37,6 @@ def canonical(answer: str) -> str:
         number = float(text.replace(",", ""))
         return str(int(number)) if number.is_integer() else repr(number)
     return text
-
-
-def remapped(answer: str, map_point: Callable[[float, float], tuple[int, int]]) -> str:
-    """The answer with every point and every corner of a box in it moved by `map_point`."""
-
-    def moved(place: re.Match[str]) -> str:
-        try:
-            numbers = [float(number) for number in place[2].split(",")]
-        except ValueError:
-            return place[0]
-        if len(numbers) % 2:
-            return place[0]
-        points = [map_point(x, y) for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
-        return f'"{place[1]}": [{", ".join(str(number) for point in points for number in point)}]'
-
-    return _PLACE.sub(moved, answer)
 
 
 @dataclass

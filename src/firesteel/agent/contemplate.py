@@ -27,9 +27,8 @@ from firesteel.agent.answers import LONG, Candidate, Cluster, clusters, settled
 from firesteel.agent.events import Emit, Event, watched
 from firesteel.agent.limits import Budget, Limits
 from firesteel.agent.loop import Permit, deny
-from firesteel.agent.schedule import Job, race
+from firesteel.agent.schedule import Job, answer_of, race
 from firesteel.agent.tools import Tool
-from firesteel.agent.viewpoints import at_root, viewpoint
 from firesteel.backends import Backend, Request, complete
 from firesteel.format import Message, Trace
 
@@ -50,8 +49,7 @@ _SELECT = (
 class Plan:
     """How to contemplate. `seconds` is the time for all of it: what is not finished by then is left out.
 
-    `rounds` of refinement follow only on disagreement; `items` answers are exchanged; `early` stops on agreement; with
-    `views` every agent but the first sees the picture moved (`firesteel.agent.viewpoints`), unless there are tools. At
+    `rounds` of refinement follow only on disagreement; `items` answers are exchanged; `early` stops on agreement. At
     temperature 1 a small model's long chains break too often: votes were right 5 points less often than at 0.6.
     """
 
@@ -60,7 +58,6 @@ class Plan:
     items: int = 4
     seconds: float | None = None
     early: bool = True
-    views: bool = False
     temperature: float = 0.6
 
     def __post_init__(self) -> None:
@@ -175,11 +172,10 @@ async def _round(state: _State, prefix: list[Message], number: int) -> None:
         left = state.budget.deadline - asyncio.get_running_loop().time()
         seconds = left * (0.65 if number < plan.rounds else 1.0)
     budgets = [state.budget.child(seconds=seconds) for _ in range(plan.agents)]
-    seen = [viewpoint(prefix, i + 1 if plan.views and not state.tools else 1) for i in range(plan.agents)]
     jobs = [
         Job(
             agent=first + i,
-            trace=Trace(seen[i][0]),
+            trace=Trace(list(prefix)),
             budget=budgets[i],
             tools=state.tools,
             options=state.options | {"theirs": state.theirs},
@@ -192,13 +188,11 @@ async def _round(state: _State, prefix: list[Message], number: int) -> None:
     async with aclosing(race(jobs, state.backend, state.permit, state.emit, number)) as outcomes:
         async for job, reason in outcomes:
             ended += 1
-            *before, last = job.trace.messages[len(prefix) :] or [Message("assistant")]
-            last = at_root(last, seen[job.agent - first][1])
-            answer = _calls_of(last) if reason == "tool_calls" else last.text
+            answer = _calls_of(job.trace) if reason == "tool_calls" else answer_of(job.trace)
             if answer and reason in ("stop", "tool_calls"):  # one that was cut short is no vote
                 weight = REFINED if number else 1.0
                 votes.append(Candidate(job.agent, answer, job.budget.completion_tokens, weight))
-                state.said[job.agent] = [*before, last]
+                state.said[job.agent] = job.trace.messages[len(prefix) :]
             if plan.early and settled(votes, len(jobs) - ended):
                 break
     state.candidates += votes
@@ -206,9 +200,9 @@ async def _round(state: _State, prefix: list[Message], number: int) -> None:
     ledger.critical_path_tokens += max(budget.completion_tokens for budget in budgets)
 
 
-def _calls_of(message: Message) -> str:
-    """The calls of a message in a form in which equal ones are equal."""
-    return json.dumps([[call.name, call.arguments] for call in message.tool_calls], sort_keys=True)
+def _calls_of(trace: Trace) -> str:
+    """The calls of the last message in a form in which equal ones are equal."""
+    return json.dumps([[call.name, call.arguments] for call in trace.messages[-1].tool_calls], sort_keys=True)
 
 
 def _late(state: _State) -> bool:
