@@ -1,11 +1,10 @@
 import asyncio
-import random
 
 import pytest
 from PIL import Image
 
 from firesteel.agent import ToolError, run
-from firesteel.agent.eyes import Eyes, moved, views
+from firesteel.agent.eyes import Eyes, views
 from firesteel.format import Message, Part, Trace
 from tests.agent.scripted import Scripted, calls, says
 
@@ -36,17 +35,6 @@ def test_a_crop_shows_the_part_and_knows_its_place():
     assert result.text == "img_1 = crop of img_0 [500, 0, 1000, 1000]: right"
     assert result.images[0].getpixel((0, 0)) == (0, 0, 255) and min(result.images[0].size) >= 448
     assert views(trace)[1].to_root(500, 500) == (750, 500)
-
-
-def test_a_moved_picture_knows_where_the_picture_is():
-    """The green block is found on the ground, and told as a place of the picture."""
-    for seed in range(20):
-        view = moved(picture(), random.Random(seed))
-        wide, high = view.image.size
-        assert 400 <= wide <= 560 and 200 <= high <= 280
-        green = [(i % wide, i // wide) for i, c in enumerate(view.image.getdata()) if c == (0, 255, 0)]
-        x, y = (sum(axis) / len(green) + 0.5 for axis in zip(*green, strict=True))
-        assert view.to_root(1000 * x / wide, 1000 * y / high) == pytest.approx((762, 525), abs=2)
 
 
 def test_crops_of_crops_lead_back_to_the_root():

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from firesteel.tasks import drawing
 
@@ -69,3 +70,13 @@ def test_ink_stands_out_on_every_colour():
         ink = sum(w * c for w, c in zip(weights, drawing.on(colour), strict=True))
         ground = sum(w * c for w, c in zip(weights, colour, strict=True))
         assert abs(ink - ground) > 90
+
+
+def test_a_moved_picture_is_whole_and_its_ground_has_the_colour_of_its_corner():
+    image = Image.new("RGB", (40, 20), "red")
+    image.paste((0, 0, 255), (1, 1, 39, 19))
+    for seed in range(30):
+        ground = drawing.moved(image, random.Random(seed))
+        assert 40 <= ground.width <= 56 and 20 <= ground.height <= 28
+        colours = dict((colour, count) for count, colour in ground.getcolors())
+        assert colours == {(0, 0, 255): 38 * 18, (255, 0, 0): ground.width * ground.height - 38 * 18}

@@ -8,7 +8,6 @@ to 1000 of the named picture, from its top left corner.
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,21 +67,6 @@ def _within(outer: tuple[float, float, float, float], *inner: float) -> tuple[fl
     left, top, right, bottom = outer
     width, height = right - left, bottom - top
     return left + inner[0] * width, top + inner[1] * height, left + inner[2] * width, top + inner[3] * height
-
-
-def moved(image: Image.Image, rng: random.Random) -> View:
-    """The picture somewhere on a ground, of the colour of its corner, that is up to 1.4 times as wide and as high.
-
-    Its box reaches beyond the picture, so that what is said of places can be told of the picture.
-    """
-    width, height = image.size
-    wide, high = round(width * rng.choice((1.0, rng.uniform(1, 1.4)))), round(height * rng.uniform(1, 1.4))
-    if rng.random() < 0.5:
-        wide, high = round(high * width / height), round(wide * height / width)
-    left, top = rng.randint(0, wide - width), rng.randint(0, high - height)
-    ground = Image.new("RGB", (wide, high), image.convert("RGB").getpixel((0, 0)))
-    ground.paste(image, (left, top))
-    return View(ground, 0, (-left / width, -top / height, (wide - left) / width, (high - top) / height))
 
 
 class Eyes:

@@ -126,3 +126,14 @@ def crosses(start: Sequence[float], end: Sequence[float], box: Box, gap: float =
         enter, leave = sorted(((low - start[axis]) / step, (high - start[axis]) / step))
         near, far = max(near, enter), min(far, leave)
     return near <= far
+
+
+def moved(image: Image.Image, rng: random.Random) -> Image.Image:
+    """The picture somewhere on a ground, of the colour of its corner, that is up to 1.4 times as wide and as high."""
+    width, height = image.size
+    wide, high = round(width * rng.choice((1.0, rng.uniform(1, 1.4)))), round(height * rng.uniform(1, 1.4))
+    if rng.random() < 0.5:
+        wide, high = round(high * width / height), round(wide * height / width)
+    ground = Image.new("RGB", (wide, high), image.convert("RGB").getpixel((0, 0)))
+    ground.paste(image, (rng.randint(0, wide - width), rng.randint(0, high - height)))
+    return ground

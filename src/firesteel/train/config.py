@@ -39,7 +39,7 @@ class Mix:
     """
 
     text: float = 0.0  # rows of running text
-    moved: float = 0.0  # pictures of tasks shown on a larger or oblong ground (`firesteel.agent.eyes.moved`)
+    moved: float = 0.0  # pictures of tasks shown on a larger or oblong ground (`tasks.drawing.moved`)
     captions: float = 0.0  # pictures with their description, among the samples of the other rows
     calls: float = 0.0  # conversations with tools, among the same (`firesteel.train.calls`)
     looks: float = 0.0  # pictures to be looked at closer, 1,100 tokens each, among the same (`firesteel.train.looks`)

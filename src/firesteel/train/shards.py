@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from firesteel.agent.eyes import moved
 from firesteel.format import STRENGTHS, Message, Part, Tokenizer, render
 from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.albums import families, open_album
 from firesteel.tasks.base import HELD_OUT, Family, Problem, thought
+from firesteel.tasks.drawing import moved
 from firesteel.train import calls, looks, operators
 from firesteel.train.config import Mix, Stage
 from firesteel.train.glyphs import Page, page, scattered, sheet
@@ -105,7 +105,7 @@ def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
     level = rng.choices(range(1, len(mix.levels) + 1), mix.levels)[0]
     problem = make(name, rng.randrange(HELD_OUT), min(level, FAMILIES[name].levels))
     if mix.moved and problem.image is not None and name not in PLACED and rng.random() < mix.moved:
-        problem = replace(problem, image=moved(problem.image, rng).image)
+        problem = replace(problem, image=moved(problem.image, rng))
     return _told(rng, mix, tokenizer, problem, describe)
 
 
