@@ -78,5 +78,5 @@ def test_a_moved_picture_is_whole_and_its_ground_has_the_colour_of_its_corner():
     for seed in range(30):
         ground = drawing.moved(image, random.Random(seed))
         assert 40 <= ground.width <= 56 and 20 <= ground.height <= 28
-        colours = dict((colour, count) for count, colour in ground.getcolors())
+        colours = {colour: count for count, colour in ground.getcolors()}
         assert colours == {(0, 0, 255): 38 * 18, (255, 0, 0): ground.width * ground.height - 38 * 18}

@@ -2,8 +2,9 @@ import random
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from firesteel.tasks.albums import open_album
+from firesteel.tasks.albums import Record, open_album, webp, write_album
 from firesteel.train.glyphs import SIDE, SQUARE
 from firesteel.train.named import named
 from tests.tasks.albums import small
@@ -45,6 +46,13 @@ def test_one_page_in_four_keeps_characters_in_mind(tmp_path):
     rng = random.Random(1)
     kinds = [len({word for word in said(named(rng, [path])) if word}) > 8 for _ in range(200)]
     assert 0.15 < np.mean(kinds) < 0.35
+
+
+def test_names_in_other_scripts_are_labels_too(tmp_path):
+    pictures = [(Record(f"{i}", name), webp(Image.new("RGB", (60, 60)))) for i, name in enumerate(["Äpfel", "猫"] * 20)]
+    write_album(tmp_path / "a.zip", "photographs", {}, pictures)
+    words = {word for seed in range(30) for word in said(named(random.Random(seed), [str(tmp_path / "a.zip")]))}
+    assert {"?pfe", "?"} <= words
 
 
 def test_no_album_is_explained():

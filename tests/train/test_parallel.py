@@ -101,10 +101,11 @@ def test_the_model_of_two_processes_is_whole(runs, kind):
     assert max(moved.values()) < 1e-3  # four updates of 1e-3 move a weight by some 4e-3
 
 
-def test_rows_that_cannot_be_shared_are_refused(tmp_path):
+@pytest.mark.parametrize("what", ["rows", "named"])
+def test_rows_and_pictures_that_cannot_be_shared_are_refused(tmp_path, what):
     run = ranks.tiny("smoke")
-    run = dataclasses.replace(run, stages=(dataclasses.replace(run.stages[0], rows=3),))
-    with pytest.raises(ValueError, match="cannot share the 3 rows"):
+    run = dataclasses.replace(run, stages=(dataclasses.replace(run.stages[0], **{what: 3}),))
+    with pytest.raises(ValueError, match=f"cannot share the 3 {what}"):
         Trainer(run, tmp_path, None, None, torch.device("cpu"), Ranks(0, 2, None))
 
 

@@ -149,8 +149,9 @@ class Trainer:
         self.run, self.directory, self.tokenizer, self.text, self.device = run, directory, tokenizer, text, device
         self.ranks = ranks = ranks or Ranks()
         for stage in run.stages:
-            if stage.rows % ranks.size:
-                raise ValueError(f"{ranks.size} processes cannot share the {stage.rows} rows of stage {stage.name!r}")
+            for number, what in ((stage.rows, "rows"), (stage.named, "named pictures")):
+                if number % ranks.size:
+                    raise ValueError(f"{ranks.size} processes cannot share the {number} {what} of stage {stage.name!r}")
         self.model = Muse(Config.from_dict(run.model))
         self.model.init_weights(run.seed)
         self.dtype = precision(run.precision, device)

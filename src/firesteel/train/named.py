@@ -66,6 +66,11 @@ def _scaled(box: Box, width: int, height: int) -> Box:
     return (box[0] * SIDE / width, box[1] * SIDE / height, box[2] * SIDE / width, box[3] * SIDE / height)
 
 
+def _label(sign: str) -> int:
+    """The class of a character; what is not printable ASCII is a question mark."""
+    return ord(sign if " " <= sign <= "~" else "?") - 32
+
+
 def _page(image: Image.Image, boxes: Sequence[tuple[str, Box]]) -> Page:
     """The picture at the size of a page; a square has the name in whose box its middle lies, or whose middle it has."""
     across = SIDE // SQUARE
@@ -75,5 +80,5 @@ def _page(image: Image.Image, boxes: Sequence[tuple[str, Box]]) -> Page:
         for square in range(across**2):
             x, y = SQUARE * (square % across + 0.5), SQUARE * (square // across + 0.5)
             if square == middle or (left <= x < right and top <= y < bottom):
-                labels[square] = [ord(sign) - 32 for sign in name[:SLOTS].ljust(SLOTS)]
+                labels[square] = [_label(sign) for sign in name[:SLOTS].ljust(SLOTS)]
     return Page(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS), labels)

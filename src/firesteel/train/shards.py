@@ -35,7 +35,7 @@ BATCHES = 32
 
 # A mind is asked for a strength by a number; every band between two named strengths is sampled, the names most.
 _STRENGTH_WEIGHTS = {"minimal": 0.12, "low": 0.18, "medium": 0.25, "high": 0.33, "xhigh": 0.12}
-PLACED = ("point", "box")  # families whose words name places by numbers
+_PLACED = ("point", "box")  # families whose words name places by numbers
 _DESCRIBE = ("Describe the picture.", "What is in the picture?", "Say all that you see.")
 
 
@@ -104,7 +104,7 @@ def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
     name = rng.choice(pool)
     level = rng.choices(range(1, len(mix.levels) + 1), mix.levels)[0]
     problem = make(name, rng.randrange(HELD_OUT), min(level, FAMILIES[name].levels))
-    if mix.moved and problem.image is not None and name not in PLACED and rng.random() < mix.moved:
+    if mix.moved and problem.image is not None and name not in _PLACED and rng.random() < mix.moved:
         problem = replace(problem, image=moved(problem.image, rng))
     return _told(rng, mix, tokenizer, problem, describe)
 
