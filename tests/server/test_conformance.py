@@ -67,6 +67,6 @@ def test_messages():
     ],
 )
 def test_kindling(format, model, count, options):
-    # At other strengths kindling may go round in circles over what is like nothing that it was taught ("Say one word.").
+    # At other strengths kindling may go round in circles over what it was taught nothing like ("Say one word.").
     short = {"max_tokens": 400, "most_tokens": 400, "strength": "medium"}
     assert conformance(kindling, format, model, *options, raw_reasoning="open-responses", **short) == (count, [])
