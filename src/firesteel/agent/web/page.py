@@ -24,7 +24,8 @@ WIDTH = 120  # characters of a line
 VIEW_LINES = 100
 VIEW_CHARACTERS = 6_000
 _ADDRESS = 300  # characters that a heading shows of an address
-_HEADING = re.compile("Page ([0-9]+), .*, from (.*)")
+# Of `view` alone: what else may stand before an address, the model has written.
+_HEADING = re.compile("Page ([0-9]+), lines [0-9]+-[0-9]+ of [0-9]+, from (.*)")
 MOST_CHARACTERS = 1_000_000  # of a page
 MOST_STEPS = 400_000  # of the walk over a document, two for each element; takes about a second
 MOST_FINDS = 20
@@ -165,7 +166,7 @@ def heading(page: Page, number: int, what: str) -> str:
 
 
 def headed(text: str) -> tuple[int, str] | None:
-    """The number and the address of the page that a text of `heading` is from; an address that was cut is ""."""
+    """The number and the address of the page that a text of `view` is from; an address that was cut is ""."""
     if not (found := _HEADING.match(text)):
         return None
     return int(found[1]), found[2] if len(found[2]) < _ADDRESS else ""
