@@ -1,9 +1,11 @@
 import asyncio
+from contextlib import aclosing
 
 import pytest
 from PIL import Image
 
 from firesteel.agent import ToolError, run
+from firesteel.agent.contemplate import Plan, contemplate
 from firesteel.agent.eyes import Eyes, views
 from firesteel.format import Message, Part, Trace
 from tests.agent.scripted import Scripted, calls, says
@@ -115,3 +117,26 @@ def test_other_tools_pictures_take_free_numbers():
     eyes = {t.name: t for t in Eyes(trace).tools()}
     text, _ = asyncio.run(eyes["zoom"]({"img": 1, "bbox_2d": [0, 0, 500, 500]}))
     assert text.text.startswith("img_2 = crop of img_1") and set(views(trace)) == {0, 1}
+
+
+def test_agents_that_contemplate_look_at_their_own_crops():
+    """Each zooms into another half, then into its own crop: equal numbers, different pictures."""
+    trace = trace_with_picture()
+
+    def next_turn(request):
+        """What an agent says depends on what it was shown, whoever of the two is asked first."""
+        shown = [message for message in request.messages if message.role == "tool"]
+        if len(shown) == 2:
+            return says(shown[-1].text)
+        return calls(("zoom", {"img": "1", "bbox_2d": "[0, 0, 500, 500]"}))
+
+    first = [calls(("zoom", {"img": "0", "bbox_2d": f"[{left}, 0, {left + 500}, 1000]"})) for left in (0, 500)]
+    backend = Scripted(*first, *[next_turn] * 4)
+
+    async def seen_last():
+        async with aclosing(contemplate(trace, backend, Plan(agents=2, early=False), Eyes(trace).tools())) as events:
+            return [e.message for e in [e async for e in events] if e.kind == "tool_finished"]
+
+    results = asyncio.run(seen_last())
+    assert [r.text for r in results].count("img_2 = crop of img_1 [0, 0, 500, 500]") == 2
+    assert {r.images[0].getpixel((0, 0)) for r in results[2:]} == {(255, 0, 0), (0, 0, 255)}

@@ -1,6 +1,6 @@
 """What happens while a trace grows. Everybody who watches (terminal, API, app, training) reads this one stream.
 
-A tool may run agents of its own: `ABOVE` tells it which run called it.
+A tool may run agents of its own, and agents share their tools: `ABOVE` tells a tool which run called it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from firesteel.agent.limits import Budget
-from firesteel.format import Message, ToolCall
+from firesteel.format import Message, ToolCall, Trace
 
 Kind = Literal[
     "reasoning",  # new text of the thought
@@ -70,10 +70,11 @@ async def watched(work: Callable[[Emit], Coroutine[Any, Any, None]]) -> AsyncGen
 
 @dataclass(frozen=True)
 class Above:
-    """The run in whose tool one is: where its events go and what it may use."""
+    """The run in whose tool one is: where its events go, what it may use, and what was said in it."""
 
     emit: Emit
     budget: Budget
+    trace: Trace
 
 
 ABOVE: ContextVar[Above | None] = ContextVar("the run above", default=None)

@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from firesteel.agent.events import ABOVE
 from firesteel.agent.tools import Tool, ToolError, tool
 from firesteel.format import Part, Trace
 
@@ -69,12 +70,18 @@ def _within(outer: tuple[float, float, float, float], *inner: float) -> tuple[fl
     return left + inner[0] * width, top + inner[1] * height, left + inner[2] * width, top + inner[3] * height
 
 
+def seen(trace: Trace) -> dict[int, View]:
+    """The pictures of a conversation and of the agent whose tool one is; its own come first where numbers are equal."""
+    above = ABOVE.get()
+    return views(trace) | (views(above.trace) if above else {})
+
+
 class Eyes:
-    """The two tools over one conversation."""
+    """The two tools over one conversation. Agents that think about it at once each see its pictures and their own."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._promised = 0  # numbers up to here are taken by results that may not be recorded yet
+        self._promised: dict[int, int] = {}  # by id of a trace: the last number of a result that may not be there yet
 
     def tools(self) -> list[Tool]:
         @tool
@@ -115,7 +122,7 @@ class Eyes:
         return [zoom, mark]
 
     def _view(self, number: int) -> View:
-        known = views(self._trace)
+        known = seen(self._trace)
         if number not in known:
             there = ", ".join(f"img_{n}" for n in sorted(known)) or "none"
             raise ToolError(f"There is no picture img_{number}; there are: {there}.")
@@ -123,8 +130,10 @@ class Eyes:
 
     def _next(self) -> int:
         """A number for a new picture; two calls of one turn get two."""
-        self._promised = max(self._promised, max(views(self._trace), default=-1)) + 1
-        return self._promised
+        above = ABOVE.get()
+        calling = id(above.trace if above else self._trace)
+        self._promised[calling] = max(self._promised.get(calling, -1), max(seen(self._trace), default=-1)) + 1
+        return self._promised[calling]
 
 
 def _numbers(values: Any, count: int, name: str) -> list[float]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from firesteel.agent.events import ABOVE
-from firesteel.agent.eyes import GRID, views
+from firesteel.agent.eyes import GRID, seen
 from firesteel.agent.tools import Tool, ToolError, tool
 from firesteel.backends import Backend, Request, complete
 from firesteel.format import Message, Part, Trace
@@ -48,7 +48,7 @@ def visual_grounding(backend: Backend, trace: Trace, *, explain: bool = True, **
         """
         if not 1 <= len(object_names) <= _MOST:
             raise ToolError(f"object_names must name 1 to {_MOST} things, not {len(object_names)}.")
-        known = views(trace)
+        known = seen(trace)
         name = image_path or f"img_{max(known, default=0)}"
         number = re.fullmatch(r"(?:img_)?(\d+)", name)
         if number is None or int(number[1]) not in known:

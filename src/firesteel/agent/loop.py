@@ -93,7 +93,7 @@ async def _work(
     options: Mapping[str, Any],
     emit: Emit,
 ) -> None:
-    ABOVE.set(Above(emit, budget))  # for the tools, whose tasks start from here
+    ABOVE.set(Above(emit, budget, trace))  # for the tools, whose tasks start from here
     reason, tries = "stop", _TRIES
     try:
         async with asyncio.timeout_at(budget.deadline):

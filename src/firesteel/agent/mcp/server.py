@@ -26,7 +26,7 @@ from firesteel.agent.limits import Limits
 from firesteel.agent.loop import Permit, deny
 from firesteel.agent.mcp.client import require_sdk
 from firesteel.agent.tools import Tool, ToolError
-from firesteel.format import Part, ToolCall
+from firesteel.format import Part, ToolCall, Trace
 
 if TYPE_CHECKING:
     import mcp_types as types
@@ -117,7 +117,7 @@ def _offer(tools: Sequence[Tool], permit: Permit) -> Server[Any]:
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"There is no tool {asked.name}; there are: {', '.join(named)}.")
         call = ToolCall(tool.name, dict(asked.arguments or {}))
-        ABOVE.set(Above(lambda event: None, Limits().start()))  # for tools that run agents of their own
+        ABOVE.set(Above(lambda event: None, Limits().start(), Trace()))  # for tools that run agents of their own
         try:
             if tool.changes and not await permit(tool, call):
                 raise ToolError(f"Whoever started this server does not permit {asked.name}.")
