@@ -82,3 +82,29 @@ def test_one_look_has_no_tools_and_looking_for_ever_ends():
 def test_a_level_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="levels 1 to 3"):
         asyncio.run(measure(Scripted(), 1, level=4))
+
+
+def test_agents_that_look_together_are_compared_with_one_that_looks():
+    """One thinker looks elsewhere; of three agents two look at the right place, and the vote follows them."""
+    (problem,) = PROBLEMS[:1]
+    wrong = {"img": "0", "bbox_2d": "[0, 0, 100, 100]"}
+    right = {"img": "0", "bbox_2d": json.dumps(problem.facts["region"])}
+
+    def reads(request):
+        asked = next(call for message in request.messages for call in message.tool_calls)
+        return says(problem.answer if asked.arguments["bbox_2d"] == problem.facts["region"] else "no")
+
+    alone = [calls(("zoom", wrong)), reads]
+    backend = Scripted(
+        says("?"),
+        *alone,
+        says("?"),
+        says("?"),
+        *alone,
+        *[calls(("zoom", one)) for one in (wrong, right, right)],
+        *[reads] * 3,
+    )
+    rows = {row.condition: row for row in summary(asyncio.run(measure(backend, 1, level=1, agents=3)))}
+    assert [rows[name].accuracy for name in ("zoom", "zoom, longer", "zoom, 3 agents")] == [0, 0, 1]
+    assert rows["zoom, 3 agents"].over_zoom.mean == 1 and rows["zoom, 3 agents"].looked == 1
+    assert backend.requests[6].strength == 512 and backend.requests[6].max_tokens == 3 * backend.requests[0].max_tokens

@@ -57,13 +57,14 @@ def zoom(
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which problems.")] = 0,
     level: Annotated[int, typer.Option(metavar="N", min=1, help="How large the pictures are: 1 to 3.")] = 3,
     strength: Strength = "high",
+    agents: Annotated[int, typer.Option(metavar="N", min=0, help="Also let so many agents look together.")] = 0,
     model: Model = "kindling",
     json: Json = False,
 ) -> None:
-    """Small print read at once, with zoom, and with the place given."""
+    """Small print read at once, with zoom, with the place given, and by several agents."""
     from firesteel.cli.zoom import zoom as run
 
-    run(model, n, seed, level, strength, json)
+    run(model, n, seed, level, strength, agents, json)
 
 
 _Threads = Annotated[

@@ -109,6 +109,8 @@ def _offer(tools: Sequence[Tool], permit: Permit) -> Server[Any]:
         for name, tool in named.items()
     ]
 
+    unsaid = Trace()  # what the client and its model say to each other is not told here
+
     async def list_tools(_: Any, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         return types.ListToolsResult(tools=listed)
 
@@ -117,7 +119,7 @@ def _offer(tools: Sequence[Tool], permit: Permit) -> Server[Any]:
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"There is no tool {asked.name}; there are: {', '.join(named)}.")
         call = ToolCall(tool.name, dict(asked.arguments or {}))
-        ABOVE.set(Above(lambda event: None, Limits().start(), Trace()))  # for tools that run agents of their own
+        ABOVE.set(Above(lambda event: None, Limits().start(), unsaid))  # for tools that run agents of their own
         try:
             if tool.changes and not await permit(tool, call):
                 raise ToolError(f"Whoever started this server does not permit {asked.name}.")
