@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from firesteel.recipes import RECIPES
+from firesteel.recipes import RECIPES, RL_RECIPES
 from firesteel.train.config import Run, from_dict, override
 
 
@@ -20,6 +20,13 @@ def test_override_accepts_lists_and_integers_for_floats():
     run = override(RECIPES["smoke"](), ["sources=a.txt,b.txt.xz", "stages.sft.optim.clip=2"])
     assert run.sources == ("a.txt", "b.txt.xz")
     assert run.stages[1].optim.clip == 2.0
+
+
+@pytest.mark.parametrize("strengths, levels", [("low", "2"), ("low,", "2,"), ("['low']", "[2]")])
+def test_override_takes_one_value_where_several_may_stand(strengths, levels):
+    assignments = [f"phases.accuracy.strengths={strengths}", f"phases.accuracy.levels={levels}"]
+    phase = override(RL_RECIPES["kindling"](), assignments).phases[0]
+    assert (phase.strengths, phase.levels) == (("low",), (2,))
 
 
 @pytest.mark.parametrize(

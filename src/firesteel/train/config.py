@@ -144,7 +144,9 @@ def _replace(node: Any, keys: list[str], value: Any, path: str) -> Any:
         if isinstance(node, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if isinstance(node, tuple) and isinstance(value, str | list):
-            value = tuple(value.split(",") if isinstance(value, str) else value)
+            value = tuple(word for word in value.split(",") if word) if isinstance(value, str) else tuple(value)
+        if isinstance(node, tuple) and node and type(value) is type(node[0]):
+            value = (value,)
         if node is not None and type(value) is not type(node):
             raise ValueError(f"{path} is a {type(node).__name__}, {value!r} is not")
         return value
