@@ -141,10 +141,20 @@ def test_penalties_lower_what_was_generated_and_not_what_was_asked(backend, pena
 def test_what_llama_cpp_counts_in_the_prompt_is_given_back(backend):
     request = Request(prompt=[5], presence_penalty=1.0, frequency_penalty=0.5, logit_bias={7: 3.0, 8: -100, 9: -2})
     asked = llama_body.body(request, backend.tokenizer, [7, 7, 8, 6], 20)
-    assert asked["samplers"] == ["penalties", "temperature", "top_k", "top_p"] and asked["repeat_last_n"] == 24
+    assert asked["samplers"] == ["penalties", "min_p", "temperature", "top_k", "top_p"] and asked["repeat_last_n"] == 24
     assert sorted(asked["logit_bias"]) == [[6, 1.5], [7, 5.0], [8, False], [9, -2.0]]
     plain = llama_body.body(Request(), backend.tokenizer, [7], 20)
     assert "logit_bias" not in plain and "repeat_last_n" not in plain
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+def test_what_is_left_out_before_drawing_is_never_drawn(backend, temperature, monkeypatch):
+    request = Request(prompt=[5, 9], temperature=temperature, max_tokens=60, seed=11, n=4)
+    drawn = [sample.token_ids for sample in run(backend, request)]
+    monkeypatch.setattr(llama_body, "_NEVER", 0.0)
+    assert [sample.token_ids for sample in run(backend, request)] == drawn
+    monkeypatch.setattr(llama_body, "_NEVER", 0.9)
+    assert [sample.token_ids for sample in run(backend, request)] != drawn
 
 
 def test_every_token_has_its_log_probability_under_masks_and_budgets(backend):

@@ -22,6 +22,11 @@ def test_override_accepts_lists_and_integers_for_floats():
     assert run.stages[1].optim.clip == 2.0
 
 
+@pytest.mark.parametrize("word, value", [("true", True), ("False", False)])
+def test_override_reads_truth_in_either_spelling(word, value):
+    assert override(RECIPES["smoke"](), [f"compile={word}"]).compile is value
+
+
 @pytest.mark.parametrize("strengths, levels", [("low", "2"), ("low,", "2,"), ("['low']", "[2]")])
 def test_override_takes_one_value_where_several_may_stand(strengths, levels):
     assignments = [f"phases.accuracy.strengths={strengths}", f"phases.accuracy.levels={levels}"]

@@ -21,6 +21,7 @@ from firesteel.backends.grammar import turn_grammar
 from firesteel.format import Tokenizer
 
 _SURE = 1e6  # a bias against which no logit stands
+_NEVER = 1e-9  # of the likeliest token's probability after temperature; what is below is left out, to draw from fewer
 _COMMON = {
     "stream": True,
     "return_tokens": True,
@@ -38,8 +39,8 @@ def body(request: Request, tokenizer: Tokenizer, prompt: Sequence[int], room: in
     asked = _COMMON | {"n_predict": room, "temperature": request.temperature}
     samplers = ["temperature"]
     if request.temperature > 0:
-        samplers += ["top_k", "top_p"]
-        asked |= {"top_k": request.top_k, "top_p": request.top_p}
+        samplers = ["min_p", "temperature", "top_k", "top_p"]
+        asked |= {"min_p": _NEVER**request.temperature, "top_k": request.top_k, "top_p": request.top_p}
     bias: dict[int, float] = {}
     if request.presence_penalty or request.frequency_penalty:
         samplers.insert(0, "penalties")

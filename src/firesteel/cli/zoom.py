@@ -52,4 +52,4 @@ def zoom(model: str, n: int, seed: int, level: int, strength: str, agents: int, 
             f"{row.tokens:.0f}",
             f"{row.seconds:.2f}",
         )
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    Console(width=None if sys.stdout.isatty() else 150).print(table)

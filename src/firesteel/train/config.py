@@ -134,7 +134,7 @@ def override(config: Any, assignments: list[str]) -> Any:
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
-            value = text
+            value = {"true": True, "false": False}.get(text, text)
         config = _replace(config, path.split("."), value, path)
     return config
 

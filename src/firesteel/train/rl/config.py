@@ -19,7 +19,7 @@ _ADAMW = Optim(lr=2e-4, adam_lr_scale=1.0, weight_decay=0.0, warmup=5, muon=Fals
 class Phase:
     """`steps` updates on problems of `levels`, asked with one of `strengths`, named as `format.STRENGTHS` names them.
 
-    Where thinking is free, low strengths would learn to think like high ones: such a phase should ask for high ones.
+    Where thinking is free, low strengths learn to think like high ones, and are right as often.
     `mastered` draws most what is mostly right, where answers differ in length alone; else what is right half the time.
     `penalty` is what the price of thinking (`reward.PENALTY`) weighs beside being right, each by its own deviation; 0:
     thinking is free. `imitate` learns the shortest right sample of each group and nothing from the others, which is
