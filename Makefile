@@ -9,7 +9,7 @@ run: $(VENV)/.core
 	@$(BIN)/firesteel serve
 
 ask: $(VENV)/.core
-	@$(BIN)/firesteel ask "how much more is F than M?" --image examples/chart.png
+	@$(BIN)/firesteel ask "how much more is L than M?" --image examples/chart.png
 
 test: $(VENV)/.test
 	@$(MAKE) --no-print-directory -j2 lint web-test

@@ -13,14 +13,14 @@ LONG = " ".join(f"word{number}" for number in range(150))
 
 
 def test_a_question_about_an_uploaded_picture_shows_thought_answer_and_cost(page):
-    with live(says("It is **25**.", thought="34 minus 9")) as (url, _):
+    with live(says("It is **40**.", thought="49 minus 9")) as (url, _):
         opened(page, url)
         page.locator("input[type=file][accept='image/*']").set_input_files(CHART)
         expect(page.get_by_alt_text("Picture 1")).to_be_visible()
-        turn = asked(page, "how much more is F than M?")
-        expect(turn.locator(".prose strong")).to_have_text("25")
+        turn = asked(page, "how much more is L than M?")
+        expect(turn.locator(".prose strong")).to_have_text("40")
         turn.get_by_text("Thought", exact=True).click()
-        expect(turn.get_by_text("34 minus 9")).to_be_visible()
+        expect(turn.get_by_text("49 minus 9")).to_be_visible()
         expect(turn.get_by_text("prompt")).to_contain_text("cached")
         page.reload()
         expect(page.get_by_alt_text("Picture 1")).to_be_visible()

@@ -12,7 +12,7 @@ def test_the_examples_of_the_first_page_are_answered(page):
         page.get_by_text("Read a chart").click()
         expect(page.locator(".previews img")).to_have_count(1)
         page.keyboard.press("Enter")
-        expect(page.locator("article .prose")).to_have_text("25")
+        expect(page.locator("article .prose")).to_have_text("40")
         expect(page.get_by_text("Thought", exact=True)).to_be_visible()
         page.keyboard.press("Alt+n")
         page.get_by_text("Find things in a picture").click()

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { answerOf, callsOf, emptyView, ended, reduce, viewOf } from "../src/lib/view";
+import { answerOf, callsOf, emptyView, ended, guessed, reduce, viewOf } from "../src/lib/view";
 import type { Item, ResponseResource, StreamEvent, Turn } from "../src/lib/wire";
 
 const response = (more: Partial<ResponseResource> = {}): ResponseResource => ({
@@ -101,4 +101,11 @@ test("raw thoughts of both dialects are thoughts", () => {
     const events = [LOG[1]!, { type, sequence_number: 2, output_index: 0, delta: "hm" }];
     expect(replay(events).pieces[0]).toMatchObject({ kind: "thought", text: "hm" });
   }
+});
+
+test("a thought that came in one piece is told in words, one that came token by token in tokens", () => {
+  const told = (text: string, count?: number) => guessed({ kind: "thought", id: "rs", text, done: true, count });
+  expect(told("Kim > Paul, so Nora.", 1)).toEqual({ unit: "words", count: 5 });
+  expect(told("Kim > Paul, so Nora.", 9)).toEqual({ unit: "tokens", count: 9 });
+  expect(told("Kim > Paul, so Nora.")).toEqual({ unit: "words", count: 5 });
 });

@@ -324,7 +324,7 @@ def test_a_client_that_leaves_ends_the_work():
 def test_kindling_answers_about_a_picture():
     chart = Path(__file__).parents[3] / "examples" / "chart.png"
     url = "data:image/png;base64," + base64.b64encode(chart.read_bytes()).decode()
-    parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "how much more is F than M?"}]
+    parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "how much more is L than M?"}]
     format = {
         "type": "json_schema",
         "json_schema": {"name": "n", "schema": {"type": "object", "properties": {"n": {"type": "integer"}}}},

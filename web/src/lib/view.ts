@@ -139,6 +139,14 @@ function withResponse(view: TurnView, response: ResponseResource): TurnView {
   };
 }
 
+/// How long a thought is that nobody counted. Pieces are tokens only if each token came in one: tokens are never fewer
+/// than words, and the thought of the agent that won comes in one piece.
+export function guessed(thought: Thought): { unit: "tokens" | "words"; count: number } {
+  const words = thought.text.split(/\s+/).filter(Boolean).length;
+  const pieces = thought.count ?? 0;
+  return pieces && pieces >= words ? { unit: "tokens", count: pieces } : { unit: "words", count: words };
+}
+
 function withItem(view: TurnView, index: number, item: Item, now: number | null): TurnView {
   const pieces = [...view.pieces];
   pieces[index] = pieceOf(item, pieces[index] ?? null, now);

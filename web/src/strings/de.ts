@@ -46,7 +46,7 @@ export const de: Strings = {
   tagline: "Ein kleiner offener Geist, der seine Arbeit zeigt: was er ansah, was er dachte, was es kostete.",
   tryThis: "Zum Ausprobieren",
   examples: {
-    chart: { title: "Ein Diagramm lesen", text: "how much more is F than M?" },
+    chart: { title: "Ein Diagramm lesen", text: "how much more is L than M?" },
     scene: { title: "Etwas im Bild finden", text: "Where is the yellow back button? Give a box." },
     agents: {
       title: "Acht Denker einigen sich",

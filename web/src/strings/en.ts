@@ -45,7 +45,7 @@ export const en = {
   tagline: "A small open mind that shows its work: what it looked at, what it thought, what it cost.",
   tryThis: "Try one of these",
   examples: {
-    chart: { title: "Read a chart", text: "how much more is F than M?" },
+    chart: { title: "Read a chart", text: "how much more is L than M?" },
     scene: { title: "Find things in a picture", text: "Where is the yellow back button? Give a box." },
     agents: {
       title: "Let eight minds agree",
