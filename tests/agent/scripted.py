@@ -27,7 +27,7 @@ def calls(*called: tuple[str, dict[str, str]]) -> str:
 class Scripted:
     """Each request takes the next line; `n` samples of one take the next `n` lines. `pause` seconds between chunks."""
 
-    name = "scripted"
+    name, parallel = "scripted", True
     tokenizer = None
     context = None
     slots = 8

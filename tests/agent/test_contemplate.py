@@ -35,6 +35,57 @@ def test_agents_share_one_request_and_stop_when_they_agree():
     assert trace.messages[-1].usage["total_tokens"] == ledger["total_tokens"]
 
 
+def crowded(*lines, pause=0.0):
+    """A backend whose samples slow each other."""
+    backend = Scripted(*lines, pause=pause)
+    backend.parallel = False
+    return backend
+
+
+def test_where_samples_slow_each_other_two_that_agree_are_enough():
+    backend = crowded(says("5", "short"), says("5.", "2 + 3 is 5"))
+    trace, events = think(backend, Plan(agents=8))
+    assert [r.n for r in backend.requests] == [2] and trace.messages[-1].reasoning == "short"
+    ledger = events[-1].data
+    told = [ledger[f"agents_{name}"] for name in ("started", "cancelled", "spared")]
+    assert told == [2, 0, 6] and ledger["agreement"] == 1.0
+    assert ledger["total_tokens"] == backend.tokens
+
+
+@pytest.mark.parametrize("lines", [("5", "7"), ("5" * 300, "5" * 300), ("", "5")], ids=["differ", "long", "none"])
+def test_otherwise_the_others_start_and_draw_other_samples(lines):
+    backend = crowded(*map(says, lines), *[says("6")] * 6)
+    trace = Trace([Message("user", "What is 2 + 3?")])
+
+    async def all_of_it():
+        return [event async for event in contemplate(trace, backend, Plan(agents=8), seed=40)]
+
+    events = asyncio.run(all_of_it())
+    assert [(r.n, r.seed) for r in backend.requests] == [(2, 40), (6, 42)]
+    assert [e.agent for e in of_kind(events, "agent_started")] == [*range(1, 9)]
+    assert trace.messages[-1].text == "6" and backend.running == 0
+    ledger = events[-1].data
+    assert ledger["agents_started"] == 8 and ledger["total_tokens"] <= backend.tokens
+    assert ledger["critical_path_tokens"] > 5
+
+
+def test_the_first_leave_the_others_half_of_the_time():
+    backend = crowded(*[says("9" * 50000)] * 2, says("5"), says("5"), pause=0.001)
+    trace, events = think(backend, Plan(agents=4, seconds=0.6))
+    assert trace.messages[-1].text == "5" and events[-1].data["agents_started"] == 4 and backend.running == 0
+
+
+def test_who_starts_first_can_be_chosen():
+    backend = Scripted(*[says("5")] * 3)
+    think(backend, Plan(agents=8, first=3))
+    backend.parallel = False
+    assert [r.n for r in backend.requests] == [3]
+    backend.lines = [says("5")] * 8
+    think(backend, Plan(agents=4, first=8))
+    think(backend, Plan(agents=4, early=False))
+    assert [r.n for r in backend.requests] == [3, 4, 4]
+
+
 def test_without_early_stop_all_vote_and_ties_go_to_the_shorter_thought():
     backend = Scripted(says("7", "long" * 9), says("5", "mid" * 5), says("7", "hm" * 20), says("5", "m"))
     trace, events = think(backend, Plan(agents=4, early=False))
@@ -129,7 +180,7 @@ def test_leaving_stops_all_agents():
     assert asyncio.run(leave()) == 1 and backend.running == 0 and len(trace) == 1
 
 
-@pytest.mark.parametrize("wrong", [{"agents": 0}, {"rounds": -1}, {"items": 1}])
+@pytest.mark.parametrize("wrong", [{"agents": 0}, {"rounds": -1}, {"items": 1}, {"first": 1}])
 def test_impossible_plans_are_refused(wrong):
-    with pytest.raises(ValueError, match="Contemplating takes"):
+    with pytest.raises(ValueError, match=r"Contemplating takes|At least two"):
         Plan(**wrong)

@@ -19,7 +19,7 @@ class Scripted:
 
     tokenizer = None
     context = None
-    slots = 8
+    slots, parallel = 8, True
 
     def __init__(self, script: Callable[[Request], Sequence[str]]) -> None:
         self.script, self.name = script, ""

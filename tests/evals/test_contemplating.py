@@ -21,7 +21,7 @@ class Mostly:
     name = "mostly"
     tokenizer = None
     context = None
-    slots = 8
+    slots, parallel = 8, True
 
     def __init__(self, chance: float) -> None:
         self.chance, self.rng = chance, random.Random(0)

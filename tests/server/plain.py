@@ -11,7 +11,7 @@ from firesteel.format import Tokenizer, render
 class Plain:
     """`scores` are log-probabilities of forced texts (default -9); a generated token has -0.5, its rival -1."""
 
-    name, context, slots = "plain", 1024, 4
+    name, context, slots, parallel = "plain", 1024, 4, True
 
     def __init__(self, text="", scores=None, pause=0.0, broken=False):
         self.tokenizer = Tokenizer.default()

@@ -1,14 +1,16 @@
 """Contemplating: several agents think about one question in parallel and settle on an answer.
 
-1. Propose: all start from one prefix (a single prefill), at a temperature that lets them differ.
+1. Propose: all start from one prefix (a single prefill), at a temperature that lets them differ. Where a few cores
+   compute all of them, two start, and the others only if these two disagree.
 2. Agree: each finished answer is compared with the others; once the vote cannot sensibly change, the rest is cancelled.
 3. Exchange and refine, only on disagreement: every agent reads the same few answers, one of each kind, in random order
    and without their counts, so that a majority cannot persuade by being one; refined answers weigh 1.5.
 4. Vote; a tie goes to the shorter thought. Of long answers no two agree: there the model picks one by its number, which
    guards the end: what is answered was always proposed by an agent.
 
-Sources: PaCoRe and RSA (bounded exchange of answers), adaptive consistency (the early stop), short-m@k (shortness
-breaks ties). The ledger tells what it cost, on the critical path and in all.
+Sources: PaCoRe and RSA (bounded exchange of answers), adaptive consistency (the early stop), early-stopping
+self-consistency (few first, Li et al. 2024, arXiv 2401.10480), short-m@k (shortness breaks ties). The ledger tells what
+it cost, on the critical path and in all.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ _SELECT = (
 class Plan:
     """How to contemplate. `seconds` is the time for all of it: what is not finished by then is left out.
 
-    `rounds` of refinement follow only on disagreement; `items` answers are exchanged; `early` stops on agreement. At
+    `rounds` of refinement follow only on disagreement; `items` answers are exchanged; `early` stops on agreement, and
+    then only the `first` agents start at once (None: two, or all of them where the backend is `parallel`). At
     temperature 1 a small model's long chains break too often: votes were right 5 points less often than at 0.6.
     """
 
@@ -58,16 +61,29 @@ class Plan:
     items: int = 4
     seconds: float | None = None
     early: bool = True
+    first: int | None = None
     temperature: float = 0.6
 
     def __post_init__(self) -> None:
         if not 1 <= self.agents <= 64 or self.rounds < 0 or self.items < 2:
             raise ValueError("Contemplating takes 1 to 64 agents, 0 or more rounds and at least 2 items.")
+        if self.first is not None and self.first < 2:
+            raise ValueError("At least two agents start, or none could disagree.")
+
+    def waves(self, parallel: bool) -> list[range]:
+        """The agents, from 0, that start together: all, or some and then the others."""
+        first = (self.agents if parallel else 2) if self.first is None else self.first
+        if not self.early or first >= self.agents:
+            return [range(self.agents)]
+        return [range(first), range(first, self.agents)]
 
 
 @dataclass
 class Ledger:
-    """What an answer cost. `agreement` is the winner's share of the votes; tokens are generated ones unless named."""
+    """What an answer cost; tokens are generated ones unless named.
+
+    `agents_spared` never started, because those before them agreed. `agreement` is the winner's share of the votes.
+    """
 
     total_tokens: int = 0
     critical_path_tokens: int = 0
@@ -76,6 +92,7 @@ class Ledger:
     seconds: float = 0.0
     agents_started: int = 0
     agents_cancelled: int = 0
+    agents_spared: int = 0
     rounds: int = 0
     agreement: float = 0.0
 
@@ -163,26 +180,47 @@ async def _work(state: _State) -> None:
 
 
 async def _round(state: _State, prefix: list[Message], number: int) -> None:
-    """All agents from one prefix, to agreement or to the end of the time."""
+    """All agents from one prefix, wave after wave, to agreement or to the end of the time."""
+    plan, votes = state.plan, list[Candidate]()
+    state.ledger.rounds = number
+    clock, deadline = asyncio.get_running_loop().time, state.budget.deadline
+    if deadline is not None and number < plan.rounds:  # rounds to come need their share of the time
+        deadline -= (deadline - clock()) * 0.35
+    *few, rest = plan.waves(state.backend.parallel)
+    for wave in few:
+        votes += await _wave(state, prefix, number, wave, None if deadline is None else (deadline - clock()) / 2)
+    if few and settled(votes, len(rest), first=min(3, len(few[0]))):
+        state.ledger.agents_spared += len(rest)
+    else:
+        votes += await _wave(state, prefix, number, rest, None if deadline is None else deadline - clock(), votes)
+    state.candidates += votes
+
+
+async def _wave(
+    state: _State,
+    prefix: list[Message],
+    number: int,
+    agents: range,
+    seconds: float | None,
+    before: Sequence[Candidate] = (),
+) -> list[Candidate]:
+    """The votes of these agents, who start at once; `before` are those of agents that started before them."""
     plan, ledger = state.plan, state.ledger
-    first = number * plan.agents + 1
-    # Rounds to come need their share of the time.
-    seconds = None
-    if state.budget.deadline is not None:
-        left = state.budget.deadline - asyncio.get_running_loop().time()
-        seconds = left * (0.65 if number < plan.rounds else 1.0)
-    budgets = [state.budget.child(seconds=seconds) for _ in range(plan.agents)]
+    outstanding = plan.agents - agents.start  # votes that may still come, of later agents too
+    options = state.options | {"theirs": state.theirs}
+    if options.get("seed") is not None:  # agents that start later draw other samples
+        options["seed"] += agents.start
     jobs = [
         Job(
-            agent=first + i,
+            agent=number * plan.agents + i + 1,
             trace=Trace(list(prefix)),
-            budget=budgets[i],
+            budget=state.budget.child(seconds=seconds),
             tools=state.tools,
-            options=state.options | {"theirs": state.theirs},
+            options=options,
         )
-        for i in range(plan.agents)
+        for i in agents
     ]
-    ledger.rounds, ledger.agents_started = number, ledger.agents_started + len(jobs)
+    ledger.agents_started += len(jobs)
     votes: list[Candidate] = []
     ended = 0
     async with aclosing(race(jobs, state.backend, state.permit, state.emit, number)) as outcomes:
@@ -193,11 +231,11 @@ async def _round(state: _State, prefix: list[Message], number: int) -> None:
                 weight = REFINED if number else 1.0
                 votes.append(Candidate(job.agent, answer, job.budget.completion_tokens, weight))
                 state.said[job.agent] = job.trace.messages[len(prefix) :]
-            if plan.early and settled(votes, len(jobs) - ended):
+            if plan.early and settled([*before, *votes], outstanding - ended):
                 break
-    state.candidates += votes
     ledger.agents_cancelled += len(jobs) - ended
-    ledger.critical_path_tokens += max(budget.completion_tokens for budget in budgets)
+    ledger.critical_path_tokens += max(job.budget.completion_tokens for job in jobs)
+    return votes
 
 
 def _calls_of(trace: Trace) -> str:

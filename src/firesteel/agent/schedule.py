@@ -89,7 +89,8 @@ class Joined:
 
     def __init__(self, backend: Backend) -> None:
         self.name = backend.name
-        self.tokenizer, self.context, self.slots = backend.tokenizer, backend.context, backend.slots
+        self.tokenizer, self.context = backend.tokenizer, backend.context
+        self.slots, self.parallel = backend.slots, backend.parallel
         self._backend = backend
         self._gathering: dict[Any, _Group] = {}
 

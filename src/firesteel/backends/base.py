@@ -142,6 +142,11 @@ class Backend(Protocol):
         """How many samples are generated (or, at a server, requests are put) at the same time."""
         ...
 
+    @property
+    def parallel(self) -> bool:
+        """Whether samples generated at once hardly slow each other: not where a few cores compute all of them."""
+        ...
+
     def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Yields deltas of all `n` samples, interleaved; raises ValueError for a request that cannot be served."""
         ...

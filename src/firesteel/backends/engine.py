@@ -60,6 +60,7 @@ class EngineBackend:
             raise ValueError(f"The tokenizer {tokenizer.path} is not that of the checkpoint.")
         self.name, self.tokenizer, self.slots = name, tokenizer, slots
         self.context = context or min(config.text.max_position_embeddings, 8192)
+        self.parallel = model.device.type != "cpu"
         self._worker = _Worker(Engine(model, tokenizer, slots, self.context))
 
     async def refresh(self) -> None:

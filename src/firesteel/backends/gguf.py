@@ -66,7 +66,7 @@ class GGUFBackend:
         _check(header, _ARCHITECTURE, "general.architecture")
         if mmproj is not None:
             _check(read_header(mmproj), _ARCHITECTURE, "clip.projector_type")
-        self.slots = slots
+        self.slots, self.parallel = slots, False  # llama.cpp computes on the processor here
         self.context = context or min(header.context or 8192, 8192)
         options = Options(
             slots=slots,

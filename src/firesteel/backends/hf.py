@@ -66,6 +66,7 @@ class TransformersBackend:
         muse = _is_muse(self._model.config)
         self.tokenizer = Tokenizer(Path(directory) / "tokenizer.json") if muse else None
         self.context: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        self.parallel = self._model.device.type != "cpu"
         eos = self._model.generation_config.eos_token_id
         eos = self._tokenizer.eos_token_id if eos is None else eos
         self._eos: list[int] = eos if isinstance(eos, list) else [] if eos is None else [eos]

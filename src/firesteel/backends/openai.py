@@ -59,7 +59,7 @@ class OpenAIBackend:
         self.name = name or f"openai:{url}" + (f"#{model}" if model else "")
         self.tokenizer: Tokenizer | None = None
         self.context: int | None = None
-        self.slots = slots
+        self.slots, self.parallel = slots, True
         self._url = _checked(url)
         keys = [api_key, *map(os.environ.get, _KEYS)]
         self._key = next((key.strip() for key in keys if key and key.strip()), "")

@@ -148,9 +148,12 @@ async def _all(backend: Backend, problem: Problem, settings: Settings, seed: int
     options["temperature"] = settings.temperature
     request = Request(messages=[question], n=most, logprobs=0, **options)
     found |= _from_pool(problem, await complete(backend, request), agents, seed)
-    plans = [Plan(agents=k) for k in agents if k > 1] + [Plan(agents=8, rounds=r) for r in (1, 2) if 8 in agents]
+    plans = [Plan(agents=k) for k in agents if k > 1]
+    if 8 in agents:
+        plans += [Plan(agents=8, first=8), Plan(agents=8, rounds=1), Plan(agents=8, rounds=2)]
     for plan in plans:
         name = f"contemplating, {plan.agents} agents" + (f", {plan.rounds} rounds" if plan.rounds else "")
+        name += " at once" if plan.first else ""
 
         def think(trace: Trace, plan: Plan = plan) -> AsyncGenerator[Event, None]:
             return contemplate(trace, backend, plan, (), limits, **options)

@@ -29,6 +29,7 @@ export interface Ledger {
   seconds: number;
   agents_started: number;
   agents_cancelled: number;
+  agents_spared?: number;
   rounds: number;
   agreement: number;
 }

@@ -185,6 +185,7 @@ export const de: Strings = {
     agreement: "Einigkeit",
     seconds: "Sekunden",
     cancelled: "abgebrochen",
+    spared: "nicht gebraucht",
     rounds: "Runden der Verbesserung",
   },
 

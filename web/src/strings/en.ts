@@ -183,6 +183,7 @@ export const en = {
     agreement: "agreement",
     seconds: "seconds",
     cancelled: "cancelled",
+    spared: "not needed",
     rounds: "rounds of refinement",
   },
 
