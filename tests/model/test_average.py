@@ -39,9 +39,17 @@ def test_a_start_may_count_less(made, tmp_path):
     mean, first, second = (load(directory).state_dict() for directory in (tmp_path / "mean", start, tuned))
     for name, tensor in mean.items():
         torch.testing.assert_close(tensor, 0.25 * first[name] + 0.75 * second[name], atol=1e-6, rtol=1e-5)
-    for wrong in ([1], [1, 0], [1, float("nan")]):
-        with pytest.raises(ValueError, match="as many weights above 0"):
+    for wrong in ([1], [1, -1], [1, float("nan")], [1, float("inf")]):
+        with pytest.raises(ValueError, match="as many weights, in all above 0"):
             average([start, tuned], tmp_path / "other", wrong)
+
+
+def test_what_was_taught_moves_to_another_start(made, tmp_path):
+    new, tuned, old = made("new", 0), made("tuned", 1), made("old", 2)
+    average([new, tuned, old], tmp_path / "moved", [1, 1, -1])
+    moved, *parts = (load(directory).state_dict() for directory in (tmp_path / "moved", new, tuned, old))
+    for name, tensor in moved.items():
+        torch.testing.assert_close(tensor, parts[0][name] + parts[1][name] - parts[2][name], atol=1e-6, rtol=1e-5)
 
 
 def test_what_has_no_mean_is_refused(made, tmp_path):

@@ -55,7 +55,12 @@ def average(
         list[Path], typer.Argument(metavar="DIR...", help="Checkpoints of one start.", show_default=False)
     ],
     weights: Annotated[
-        str, typer.Option(metavar="A,B,...", help="What each counts, where not all count alike.", show_default=False)
+        str,
+        typer.Option(
+            metavar="A,B,...",
+            help="What each counts; 1,1,-1 adds to the first what the second learnt since the third.",
+            show_default=False,
+        ),
     ] = "",
 ) -> None:
     """Average the weights of runs that differ in their seed alone, or of a start and what was tuned from it."""

@@ -18,12 +18,14 @@ def average(directories: Sequence[Path], out: Path, weights: Sequence[float] = (
     Runs that differ in their seed alone share what they learnt and not their noise, so their mean is often better than
     each (model soups, Wortsman et al. 2022, arXiv 2203.05482; of reinforced policies, Ramé et al. 2024, arXiv
     2406.16768). With `weights`, a start and what was tuned from it keep what the start could do (Wortsman et al. 2021,
-    arXiv 2109.01903). Raises ValueError for fewer than two, other shapes, weights that are not one positive number
-    each, and an `out` that holds something already.
+    arXiv 2109.01903). A negative one takes away: start, tuned and old start with 1, 1 and -1 give a new start what the
+    old one was taught (task arithmetic, Ilharco et al. 2022, arXiv 2212.04089). Raises ValueError for fewer than two,
+    other shapes, weights that are not one number each or whose sum is not above 0, and an `out` that holds something
+    already.
     """
     weights = weights or [1.0] * len(directories)
-    if len(weights) != len(directories) or not all(0 < weight < math.inf for weight in weights):
-        raise ValueError(f"{len(directories)} checkpoints need as many weights above 0, not {list(weights)}.")
+    if len(weights) != len(directories) or not 0 < sum(weights) < math.inf:
+        raise ValueError(f"{len(directories)} checkpoints need as many weights, in all above 0, not {list(weights)}.")
     if len(directories) < 2:
         raise ValueError("A mean needs at least two checkpoints.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
