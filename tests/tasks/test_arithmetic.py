@@ -13,11 +13,16 @@ from firesteel.tasks.arithmetic import split, times
 
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_chain_sum_is_the_sum_of_the_question(level: int) -> None:
+    lengths = set()
     for seed in range(300):
         problem = make("chain_sum", seed, level)
-        terms = re.findall(r"[-+]?\d+", problem.question.replace(" + ", " +").replace(" - ", " -"))
+        signed = re.sub(
+            r" *(\+|-|plus|minus) *", lambda sign: "-" if sign[1] in ("-", "minus") else "+", problem.question
+        )
+        terms = re.findall(r"[-+]?\d+", signed)
         assert sum(map(int, terms)) == int(problem.answer), problem.question
-        assert len(terms) == level + 2
+        lengths.add(len(terms))
+    assert lengths == {level + 1, level + 2, level + 3}
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])

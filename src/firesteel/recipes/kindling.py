@@ -5,8 +5,8 @@
 - The stages: running text, picture descriptions and worked tasks together; worked tasks mostly; a reading stage for the
   vision tower, because the first two left digits and letters unread; a stage of transcripts, because the decoder did
   not use what the tower now saw; worked tasks again, at the end those more often that were still weak; conversations
-  that call tools; photographs, pages and looking closer; answers to be judged, which the packaged weights have not
-  learnt.
+  that call tools; photographs, pages and looking closer; harder tasks; answers to be judged, which the packaged
+  weights have not learnt.
 - Rows of 384 to 512 tokens hold whole samples and stay within the sliding window; those of looks go beyond it.
 """
 
@@ -25,6 +25,12 @@ WEAK = (
     *("sequence", "sequence", "logic", "logic", "compare", "letters"),
 )
 WEAKEST = (*WEAK, "count", "count", "relation", "reading")
+# The same at level 2.
+HARDER = ("sorting", "strings", "product", "bases", "word_problem", "sequence", "logic", "table", "box")
+HARDEST = (
+    *("strings", "strings", "letters", "equation", "sequence", "sorting"),
+    *("table", "relation", "relation", "pie_chart", "bar_chart", "reading"),
+)
 
 
 def glimmer(
@@ -95,6 +101,17 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
     )
     see = replace(calm, pictures=0.35 if albums else 0.0, looks=0.3, moved=0.4, captions=0.08, visual=0.66)
     tell = replace(see, pictures=0.6 if albums else 0.0, looks=0.15, moved=0.3)
+    wide = replace(
+        see,
+        pictures=0.2 if albums else 0.0,
+        looks=0.15,
+        moved=0.25,
+        captions=0.05,
+        levels=(0.45, 0.55),
+        visual=0.5,
+        families=(*FAMILIES, *HARDER),
+    )
+    wide_on = replace(wide, visual=0.55, families=(*FAMILIES, *HARDEST))
     operators = Stage(
         name="operators",
         steps=1000,
@@ -192,6 +209,13 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
                 for name, steps, mix, optim in (
                     ("see", 1000, see, Optim(lr=3e-3, warmup=20, decay=0.0)),
                     ("see-on", 900, tell, Optim(lr=3e-3, warmup=20, decay=0.8)),
+                )
+            ),
+            *(
+                Stage(name=name, steps=steps, rows=7, length=896, named=16 if albums else 0, mix=mix, optim=optim)
+                for name, steps, mix, optim in (
+                    ("wide", 1400, wide, Optim(lr=3e-3, warmup=20, decay=0.8)),
+                    ("wide-on", 850, wide_on, Optim(lr=3e-3, warmup=20, decay=0.85)),
                 )
             ),
             *((operators,) if pools else ()),

@@ -11,7 +11,8 @@ from firesteel.tasks.steps import minus, plus
 class ChainSum(Family):
     """Numbers added (from level 2 also taken away) from left to right.
 
-    Level 1: three numbers below 100; level 2: four below 100 with signs; level 3: five below 1000 with signs.
+    Level 1: two to four numbers below 100; level 2: three to five below 100 with signs; level 3: four to six below
+    1000 with signs. Were there always three, a small mind would add a third where two are asked.
     """
 
     name = "chain_sum"
@@ -19,6 +20,7 @@ class ChainSum(Family):
     levels = 3
 
     PHRASES = ("What is {}?", "Work out {}.", "{} = ?", "Calculate {}.")
+    SIGNS = ({"+": " + ", "-": " - "}, {"+": "+", "-": "-"}, {"+": " plus ", "-": " minus "})
     SUM_PHRASES = ("Add {}.", "What is the sum of {}?", "Find the total of {}.")
 
     def generate(self, rng: random.Random, level: int) -> Problem:
@@ -26,7 +28,7 @@ class ChainSum(Family):
         numbers = [_number(rng, limit)]
         signs: list[str] = []
         partials = numbers[:]
-        for _ in range(level + 1):
+        for _ in range(level + rng.randint(0, 2)):
             number = _number(rng, limit)
             less = level > 1 and number <= partials[-1] and rng.random() < 0.5
             signs.append("-" if less else "+")
@@ -39,8 +41,8 @@ class ChainSum(Family):
         if "-" not in signs and rng.random() < 0.4:
             phrase, body = rng.choice(self.SUM_PHRASES), ", ".join(map(str, numbers[:-1])) + f" and {numbers[-1]}"
         else:
-            phrase = rng.choice(self.PHRASES)
-            body = str(numbers[0]) + "".join(f" {s} {n}" for s, n in zip(signs, numbers[1:], strict=True))
+            phrase, written = rng.choice(self.PHRASES), rng.choices(self.SIGNS, (4, 1, 1))[0]
+            body = str(numbers[0]) + "".join(f"{written[s]}{n}" for s, n in zip(signs, numbers[1:], strict=True))
         answer = str(partials[-1])
         return Problem(
             self.name, level, phrase.format(body), answer, ", ".join(terse), f"{'. '.join(full)}. So {answer}."
@@ -48,7 +50,7 @@ class ChainSum(Family):
 
 
 class Product(Family):
-    """One product. Level 1: two digits by one; level 2: two by two; level 3: three by two."""
+    """One product. Level 1: one or two digits by one; level 2: two by two; level 3: three by two."""
 
     name = "product"
     visual = False
@@ -58,6 +60,8 @@ class Product(Family):
 
     def generate(self, rng: random.Random, level: int) -> Problem:
         a = rng.randint(100, 999) if level == 3 else rng.randint(11, 99)
+        if level == 1 and rng.random() < 0.2:
+            a = rng.randint(2, 9)
         b = rng.randint(3, 9) if level == 1 else rng.randint(11, 99)
         answer = str(a * b)
         if level == 1:

@@ -103,7 +103,7 @@ class Letters(Family):
 
 
 class WordProblem(Family):
-    """A short story about things that come and go, told in level + 1 steps.
+    """A short story about things that come and go, told in as many steps as the level or one more.
 
     Level 1: small numbers; level 2: larger ones; level 3: still larger, often with somebody else's things that do not
     matter.
@@ -141,7 +141,7 @@ class WordProblem(Family):
         return Problem(self.name, level, question, answer, terse, f"{full}. So {answer}.")
 
     def _events(self, rng: random.Random, level: int) -> tuple[list[str], list[Step]]:
-        story, steps, _ = self._tale(rng, level, level + 1)
+        story, steps, _ = self._tale(rng, level, rng.randint(level, level + 1))
         if level == 3:
             story.append(f"{{Other}} has {rng.randint(2, 99)} {rng.choice(THINGS)}.")
         return [*story, rng.choice(self.ASK)], steps
