@@ -24,7 +24,7 @@ class Known:
 
     tokenizer = None
     context = None
-    slots = K
+    slots, parallel = K, True
     name = "known"
 
     def __init__(self, right, length, keys, stop_after=None):

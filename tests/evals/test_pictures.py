@@ -18,7 +18,7 @@ class Looks:
     name = "looks"
     tokenizer = None
     context = None
-    slots = 4
+    slots, parallel = 4, True
 
     def __init__(self):
         self.requests, self.most, self.inside = [], 0, 0

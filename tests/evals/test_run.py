@@ -37,7 +37,7 @@ class Scripted:
     name = "scripted"
     tokenizer = None
     context = None
-    slots = 8
+    slots, parallel = 8, True
 
     def __init__(self, script: Callable[[Request], str], limit: int = 10_000) -> None:
         self.script, self.limit = script, limit

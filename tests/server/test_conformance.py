@@ -59,14 +59,14 @@ def test_messages():
 
 
 @pytest.mark.parametrize(
-    ("format", "model", "count", "options"),
+    ("format", "model", "count", "strength", "options"),
     [
-        ("open-responses", OPENAI, 13, []),
-        ("openai-chat", OPENAI, 9, []),
-        ("anthropic", ANTHROPIC, 9, ANTHROPIC_HEADERS),
+        ("open-responses", OPENAI, 13, "medium", []),
+        ("openai-chat", OPENAI, 9, "medium", []),
+        ("anthropic", ANTHROPIC, 9, "minimal", ANTHROPIC_HEADERS),
     ],
 )
-def test_kindling(format, model, count, options):
-    # At other strengths kindling may go round in circles over what it was taught nothing like ("Say one word.").
-    short = {"max_tokens": 400, "most_tokens": 400, "strength": "medium"}
+def test_kindling(format, model, count, strength, options):
+    # Where it thinks, kindling may go round in circles over what it was taught nothing like ("What is my name?").
+    short = {"max_tokens": 400, "most_tokens": 400, "strength": strength}
     assert conformance(kindling, format, model, *options, raw_reasoning="open-responses", **short) == (count, [])

@@ -40,7 +40,7 @@ def test_the_sampler_and_the_trainer_see_the_same_probabilities(kindling, opened
 
 
 def test_a_prompt_and_its_answer_stay_within_a_row(opened):
-    episode = of_problem(make("chain_sum", 1), 512)
+    episode = of_problem(make("chain_sum", 0), 512)
     (group,) = rollouts(opened, [episode], length=60, max_tokens=500)
     assert all(len(turn.prompt) + len(turn.ids) <= 60 for one in group for turn in one.turns)
     assert all(one.truncated and not one.right for one in group)
