@@ -186,13 +186,12 @@ async def _round(state: _State, prefix: list[Message], number: int) -> None:
     clock, deadline = asyncio.get_running_loop().time, state.budget.deadline
     if deadline is not None and number < plan.rounds:  # rounds to come need their share of the time
         deadline -= (deadline - clock()) * 0.35
-    *few, rest = plan.waves(state.backend.parallel)
-    for wave in few:
-        votes += await _wave(state, prefix, number, wave, None if deadline is None else (deadline - clock()) / 2)
-    if few and settled(votes, len(rest), first=min(3, len(few[0]))):
-        state.ledger.agents_spared += len(rest)
-    else:
-        votes += await _wave(state, prefix, number, rest, None if deadline is None else deadline - clock(), votes)
+    for wave in plan.waves(state.backend.parallel):
+        if wave.start and settled(votes, plan.agents - wave.start, first=min(3, wave.start)):
+            state.ledger.agents_spared += len(wave)
+            break
+        seconds = None if deadline is None else (deadline - clock()) / (1 if wave.stop == plan.agents else 2)
+        votes += await _wave(state, prefix, number, wave, seconds, votes)
     state.candidates += votes
 
 
@@ -202,7 +201,7 @@ async def _wave(
     number: int,
     agents: range,
     seconds: float | None,
-    before: Sequence[Candidate] = (),
+    before: Sequence[Candidate],
 ) -> list[Candidate]:
     """The votes of these agents, who start at once; `before` are those of agents that started before them."""
     plan, ledger = state.plan, state.ledger

@@ -205,17 +205,20 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
             Stage(name="look", steps=1300, rows=7, length=896, mix=closer, optim=Optim(lr=3e-3, warmup=20, decay=0.7)),
             Stage(name="look-on", steps=620, rows=7, length=896, mix=calm, optim=Optim(lr=3e-3, warmup=20, decay=0.85)),
             *(
-                Stage(name=name, steps=steps, rows=7, length=896, named=64 if albums else 0, mix=mix, optim=optim)
-                for name, steps, mix, optim in (
-                    ("see", 1000, see, Optim(lr=3e-3, warmup=20, decay=0.0)),
-                    ("see-on", 900, tell, Optim(lr=3e-3, warmup=20, decay=0.8)),
+                Stage(
+                    name=name,
+                    steps=steps,
+                    rows=7,
+                    length=896,
+                    named=named if albums else 0,
+                    mix=mix,
+                    optim=Optim(lr=3e-3, warmup=20, decay=decay),
                 )
-            ),
-            *(
-                Stage(name=name, steps=steps, rows=7, length=896, named=16 if albums else 0, mix=mix, optim=optim)
-                for name, steps, mix, optim in (
-                    ("wide", 1400, wide, Optim(lr=3e-3, warmup=20, decay=0.8)),
-                    ("wide-on", 850, wide_on, Optim(lr=3e-3, warmup=20, decay=0.85)),
+                for name, steps, named, mix, decay in (
+                    ("see", 1000, 64, see, 0.0),
+                    ("see-on", 900, 64, tell, 0.8),
+                    ("wide", 1400, 16, wide, 0.8),
+                    ("wide-on", 850, 16, wide_on, 0.85),
                 )
             ),
             *((operators,) if pools else ()),
