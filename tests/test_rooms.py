@@ -12,8 +12,6 @@ import firesteel
 ROOT = Path(firesteel.__file__).parent
 # Downward is leftward.
 ROOMS = ["model", "format", "engine", "backends", "agent", "tasks", "evals", "train", "recipes", "server", "cli"]
-# Rooms that may look sideways or up where a function needs it: recipes describe runs of `train`.
-TORCH = {"model", "engine", "train"}
 
 
 def room_of(path: Path) -> str:

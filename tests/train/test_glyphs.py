@@ -2,7 +2,7 @@ import random
 
 import torch
 
-from firesteel.train.glyphs import CLASSES, SIDE, SLOTS, SQUARE, GlyphHead, page, sheet
+from firesteel.train.glyphs import CLASSES, SIDE, SLOTS, SQUARE, GlyphHead, page, scattered, sheet
 
 
 def test_pages_say_what_they_show_and_grow_harder():
@@ -22,6 +22,20 @@ def test_an_empty_square_is_blank_and_a_labelled_one_is_not():
             left, top = square % 6 * SQUARE, square // 6 * SQUARE
             colours = drawn.image.crop((left + 4, top + 4, left + SQUARE - 4, top + SQUARE - 4)).getcolors(1024)
             assert (sign == 0) == (len(colours) == 1 and colours[0][1] == ground)
+
+
+def test_a_shrunk_page_has_more_characters_each_where_its_label_says():
+    counts = {}
+    for side in (SIDE, 2 * SIDE):
+        pages = [scattered(random.Random(seed), side) for seed in range(30)]
+        assert {page.image.size for page in pages} == {(SIDE, SIDE)}
+        counts[side] = sum((page.labels > 0).sum() for page in pages)
+        for drawn in pages:
+            for square in (drawn.labels[:, 0] > 0).nonzero()[0]:
+                left, top = square % 6 * SQUARE, square // 6 * SQUARE
+                seen = drawn.image.crop((left - 6, top - 6, left + SQUARE + 6, top + SQUARE + 6))
+                assert len(seen.getcolors(4096)) > 1
+    assert counts[2 * SIDE] > 1.1 * counts[SIDE]
 
 
 def test_a_sheet_shows_something_exactly_where_its_transcript_says_so():

@@ -41,11 +41,11 @@ def test_controls_of_a_page_are_named_by_their_kind(tmp_path):
     assert "butt" in words
 
 
-def test_one_page_in_four_keeps_characters_in_mind(tmp_path):
+def test_two_pages_in_five_keep_characters_in_mind(tmp_path):
     path = str(small.photographs(tmp_path / "a.zip"))
     rng = random.Random(1)
     kinds = [len({word for word in said(named(rng, [path])) if word}) > 8 for _ in range(200)]
-    assert 0.15 < np.mean(kinds) < 0.35
+    assert 0.3 < np.mean(kinds) < 0.5
 
 
 def test_names_in_other_scripts_are_labels_too(tmp_path):

@@ -119,6 +119,19 @@ def test_moved_pictures_keep_their_question_and_answer(tokenizer):
     assert answers[0] == answers[1] and one.images[0].size != two.images[0].size
 
 
+def test_words_are_spelled_letter_by_letter(tokenizer):
+    rng, mix = random.Random(0), Mix(spelling=1.0, families=("chain_sum",))
+    kinds = set()
+    for _ in range(60):
+        sample = draw_sample(rng, mix, tokenizer)
+        said = parse(tokenizer.decode([i for i, m in zip(sample.ids, sample.mask, strict=True) if m])).content
+        asked = tokenizer.decode(sample.ids).split("<|eot|>")[-3].rpartition(": ")[2].split(", ")
+        spelled = said.split(", ")
+        kinds.add(spelled[0].startswith("1 "))
+        assert ["".join(sign for sign in word if sign.isalpha()) for word in spelled] == asked
+    assert kinds == {True, False}
+
+
 def test_a_share_of_pictures_without_albums_is_explained(tokenizer):
     with pytest.raises(ValueError, match="firesteel data pictures"):
         draw_sample(random.Random(0), Mix(pictures=1.0), tokenizer)

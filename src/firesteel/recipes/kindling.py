@@ -5,8 +5,8 @@
 - The stages: running text, picture descriptions and worked tasks together; worked tasks mostly; a reading stage for the
   vision tower, because the first two left digits and letters unread; a stage of transcripts, because the decoder did
   not use what the tower now saw; worked tasks again, at the end those more often that were still weak; conversations
-  that call tools; photographs, pages and looking closer; harder tasks; answers to be judged, which the packaged
-  weights have not learnt.
+  that call tools; photographs, pages and looking closer; harder tasks; letters within words and small type; answers
+  to be judged, which the packaged weights have not learnt.
 - Rows of 384 to 512 tokens hold whole samples and stay within the sliding window; those of looks go beyond it.
 """
 
@@ -30,6 +30,11 @@ HARDER = ("sorting", "strings", "product", "bases", "word_problem", "sequence", 
 HARDEST = (
     *("strings", "strings", "letters", "equation", "sequence", "sorting"),
     *("table", "relation", "relation", "pie_chart", "bar_chart", "reading"),
+)
+# Then: letters within words, and small type.
+FINE = (
+    *("strings", "letters", "bases", "sorting", "sequence"),
+    *("table", "table", "reading", "reading", "relation", "pie_chart", "bar_chart"),
 )
 
 
@@ -112,6 +117,7 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
         families=(*FAMILIES, *HARDER),
     )
     wide_on = replace(wide, visual=0.55, families=(*FAMILIES, *HARDEST))
+    fine = replace(wide_on, pictures=0.25 if albums else 0.0, spelling=0.08, families=(*FAMILIES, *FINE))
     operators = Stage(
         name="operators",
         steps=1000,
@@ -219,6 +225,7 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
                     ("see-on", 900, 64, tell, 0.8),
                     ("wide", 1400, 16, wide, 0.8),
                     ("wide-on", 850, 16, wide_on, 0.85),
+                    ("fine", 1350, 32, fine, 0.85),
                 )
             ),
             *((operators,) if pools else ()),

@@ -42,8 +42,9 @@ class Mix:
     moved: float = 0.0  # pictures of tasks shown on a larger or oblong ground (`tasks.drawing.moved`)
     captions: float = 0.0  # pictures with their description, among the samples of the other rows
     calls: float = 0.0  # conversations with tools, among the same (`firesteel.train.calls`)
-    looks: float = 0.0  # pictures to be looked at closer, 1,100 tokens each, among the same (`firesteel.train.looks`)
+    looks: float = 0.0  # pictures to be looked at closer, some 700 tokens each, among the same (`firesteel.train.looks`)
     sheets: float = 0.0  # signs and numbers in rows to read aloud, among the same (`firesteel.train.glyphs`)
+    spelling: float = 0.0  # words to be spelled, among the same (`firesteel.train.spelling`)
     pictures: float = 0.0  # questions about photographs, icons and pages of `albums`, among the same
     albums: tuple[str, ...] = ()  # files that `firesteel data pictures` made, drawn alike
     operators: float = 0.0  # questions with answers to judge, among the same (`firesteel.train.operators`)

@@ -64,9 +64,13 @@ def _primer(rng: random.Random, freedom: float) -> Page:
     return Page(image, labels)
 
 
-def scattered(rng: random.Random) -> Page:
-    """Words, numbers and codes in mixed typefaces, sizes and colours, some on coloured plates, none overlapping."""
-    image, pen = canvas(rng, SIDE, SIDE)
+def scattered(rng: random.Random, side: int = SIDE) -> Page:
+    """Words, numbers and codes in mixed typefaces, sizes and colours, some on coloured plates, none overlapping.
+
+    They are drawn `side` pixels wide; a larger page is shrunk, as larger pictures are when they are shown.
+    """
+    image, pen = canvas(rng, side, side)
+    square = side / SIDE * SQUARE
     taken: list[Box] = []
     found: dict[int, list[tuple[float, float, str]]] = defaultdict(list)
     spread = rng.random() < 0.3
@@ -81,9 +85,9 @@ def scattered(rng: random.Random) -> Page:
             right += face.getlength(sign) + gap
         box = text_box((0, 0), text, face, "ls")
         width, top, bottom = right - gap, box[1], box[3]
-        if width > SIDE - 8:
+        if width > side - 8:
             continue
-        x, y = rng.uniform(3, SIDE - 3 - width), rng.uniform(3 - top, SIDE - 3 - bottom)
+        x, y = rng.uniform(3, side - 3 - width), rng.uniform(3 - top, side - 3 - bottom)
         place = (x, y + top, x + width, y + bottom)
         if not clear(place, taken, image.size, gap=3):
             continue
@@ -97,13 +101,14 @@ def scattered(rng: random.Random) -> Page:
             put(pen, (x + left, y), sign, face, ink, "ls")
             if sign != " ":
                 middle = x + left + face.getlength(sign) / 2
-                square = int((y - 0.35 * pixels) // SQUARE) * (SIDE // SQUARE) + int(middle // SQUARE)
-                found[square].append((y, middle, sign))
+                at = int((y - 0.35 * pixels) // square) * (SIDE // SQUARE) + int(middle // square)
+                found[at].append((y, middle, sign))
     labels = np.zeros(((SIDE // SQUARE) ** 2, SLOTS), np.uint8)
-    for square, signs in found.items():
+    for at, signs in found.items():
         for slot, (_, _, sign) in enumerate(sorted(signs)[:SLOTS]):
-            labels[square, slot] = ord(sign) - 32
-    return Page(image, labels)
+            labels[at, slot] = ord(sign) - 32
+    shown = image if side == SIDE else image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return Page(shown, labels)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Conversations in which a picture is looked at closer: `zoom`, called by the harness that serves users.
 
-- Half of them look: the target is too small to read at once, the thought says where it is, and zoom shows the window
+- A third of them look: the target is too small to read at once, the thought says where it is, and zoom shows the window
   that it lies in. What comes back is what `agent.eyes` really makes.
 - The others: what zoom would show, to be read at once; the same pictures with no tool at hand, or asked where the
   labels are, because who looks at the wrong place learns nothing from looking; everyday pictures with a tool that is

@@ -2,8 +2,8 @@
 
 A question about a photograph tells a small tower one word for a whole conversation. Here each image token names what
 stands in its square, by the first letters of its name, with the same linear layer that names characters in a reading
-stage (`firesteel.train.glyphs`), so that ten pictures cost what one question does. One page in four is such a page of
-characters: who learns to see cats shall not forget digits.
+stage (`firesteel.train.glyphs`), so that ten pictures cost what one question does. Two pages in five are such pages of
+characters, half of them in small type: who learns to see cats shall not forget digits.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def named(rng: random.Random, albums: Sequence[str]) -> Page:
     """A picture of one of the albums, or several on one ground, or a page of characters."""
     if not albums:
         raise ValueError("Naming squares needs albums: name files that firesteel data pictures made.")
-    if rng.random() < 0.25:
-        return scattered(rng)
+    if rng.random() < 0.4:
+        return scattered(rng, rng.choice((SIDE, SIDE * 4 // 3)))
     album = open_album(rng.choice(albums))
     if album.kind == "pages":
         number = rng.choice(album.trained)

@@ -26,7 +26,7 @@ from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.albums import families, open_album
 from firesteel.tasks.base import HELD_OUT, Family, Problem, thought
 from firesteel.tasks.drawing import moved
-from firesteel.train import calls, looks, operators
+from firesteel.train import calls, looks, operators, spelling
 from firesteel.train.config import Mix, Stage
 from firesteel.train.glyphs import Page, page, scattered, sheet
 from firesteel.train.named import named
@@ -85,7 +85,7 @@ def conversation(problem: Problem, strength: int) -> list[Message]:
 
 
 def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
-    """One task conversation, picture description, sheet to read, conversation with tools or picture of an album."""
+    """A task, a description, a sheet to read, words to spell, a conversation with tools or a picture of an album."""
     if mix.calls and rng.random() < mix.calls:
         return _tool_sample(rng, tokenizer, calls.conversation)
     if mix.operators and rng.random() < mix.operators:
@@ -96,6 +96,8 @@ def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
         return _album_sample(rng, mix, tokenizer)
     if rng.random() < mix.sheets:
         return _sheet_sample(rng, tokenizer)
+    if mix.spelling and rng.random() < mix.spelling:
+        return _at_once(spelling.conversation(rng, tokenizer), tokenizer)
     names = list(mix.families) or list(FAMILIES)
     visual = [n for n in names if FAMILIES[n].visual]
     textual = [n for n in names if not FAMILIES[n].visual]
@@ -161,9 +163,12 @@ def _sheet_sample(rng: random.Random, tokenizer: Tokenizer) -> Sample:
         column = rng.randrange(len(drawn.rows[row]))
         question, answer = f"What stands in row {row + 1}, column {column + 1}?", drawn.rows[row][column]
     asked = [Part.image_of(drawn.image), Part.text_of(question)]
-    messages = [Message(role="user", content=asked), Message(role="assistant", content=answer)]
-    strength = STRENGTHS["minimal"]
-    rendered = render(messages, strength=strength, tokenizer=tokenizer, generation_prompt=False)
+    return _at_once([Message(role="user", content=asked), Message(role="assistant", content=answer)], tokenizer)
+
+
+def _at_once(messages: Sequence[Message], tokenizer: Tokenizer) -> Sample:
+    """What is said without a thought."""
+    rendered = render(messages, strength=STRENGTHS["minimal"], tokenizer=tokenizer, generation_prompt=False)
     return Sample(rendered.ids, rendered.loss_mask, rendered.images)
 
 
