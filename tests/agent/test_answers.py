@@ -28,6 +28,10 @@ def test_different_answers_are_not(one, other):
     assert canonical(one) != canonical(other)
 
 
+def test_an_answer_too_deep_to_be_read_is_a_text():
+    assert canonical("[" * 1200) == "[" * 1200
+
+
 def votes(*answers):
     return [Candidate(agent, answer, length=10 + agent) for agent, answer in enumerate(answers)]
 

@@ -64,7 +64,7 @@ def test_the_model_is_told_the_tier_and_the_place(tmp_path):
 def test_output_errors_and_status_are_told(tmp_path):
     space = Workspace(tmp_path, Pretend(stdout="1\n", stderr="ValueError: x\n", exit_code=1))
     assert said(space, "python_execution", code="") == "1\nValueError: x\nExit status 1."
-    space = Workspace(tmp_path, Pretend(exit_code=-9, stopped="It ran longer than 5 s.", timed_out=True))
+    space = Workspace(tmp_path, Pretend(exit_code=-9, stopped="It ran longer than 5 s."))
     assert said(space, "python_execution", code="") == "The run was stopped. It ran longer than 5 s."
     assert said(Workspace(tmp_path, Pretend()), "python_execution", code="") == "It ran without output."
     assert "CPU time" in said(Workspace(tmp_path, Pretend(exit_code=137)), "python_execution", code="")

@@ -4,6 +4,7 @@ import pytest
 
 from firesteel.agent import Limits, tool
 from firesteel.agent.contemplate import Plan, contemplate
+from firesteel.backends.base import BackendFailed
 from firesteel.format import Message, Trace
 from tests.agent.scripted import Scripted, calls, says
 
@@ -156,6 +157,54 @@ def test_of_long_answers_the_model_picks_one_and_cannot_invent_another():
     assert trace.messages[-1].text == "b" * 300
     trace, _ = think(Scripted(*essays, says("none, but: ddd")), Plan(agents=3))
     assert trace.messages[-1].text in ("a" * 300, "b" * 300, "c" * 300)
+
+
+def test_the_choice_is_asked_without_what_the_answers_had_to_be():
+    backend = Scripted(*[says(letter * 300) for letter in "abc"], says("1"))
+    trace = Trace([Message("user", "x")])
+    answers = {"tool_choice": "required", "json_schema": {}, "stop": ["x"], "logprobs": 0, "thinking_budget": 9}
+
+    async def all_of_it():
+        return [event async for event in contemplate(trace, backend, Plan(agents=3), strength=16, **answers)]
+
+    asyncio.run(all_of_it())
+    asked = backend.requests[-1]
+    assert (asked.strength, asked.temperature, asked.max_tokens) == (16, 0.0, 1024)
+    assert (asked.tool_choice, asked.json_schema, asked.stop) == ("auto", None, ())
+    assert (asked.logprobs, asked.thinking_budget) == (None, None)
+
+
+def test_where_the_model_cannot_choose_the_shortest_stays():
+    def refuse(request):
+        raise ValueError("The prompt is too long.")
+
+    essays = [says("a" * 300), says("b" * 600), says("c" * 900)]
+    for choosing in (refuse, says("2", thought="x" * 500_000)):  # it fails, or the time is up
+        backend = Scripted(*essays, choosing, chunk=100, pause=0.001)
+        trace, events = think(backend, Plan(agents=3, seconds=0.5))
+        assert trace.messages[-1].text == "a" * 300 and events[-1].text == "stop" and backend.running == 0
+
+
+def test_if_every_agent_fails_so_does_contemplating():
+    def fail(request):
+        raise BackendFailed("The model is gone.")
+
+    with pytest.raises(BackendFailed, match="is gone"):
+        think(Scripted(fail, fail), Plan(agents=2))
+
+
+@pytest.mark.parametrize("agents", [1, 2])
+def test_a_defect_of_the_backend_ends_everything(agents):
+    def fail(request):
+        raise ZeroDivisionError
+
+    async def soon():
+        async with asyncio.timeout(5):
+            async for _ in contemplate(Trace([Message("user", "x")]), Scripted(*[fail] * agents), Plan(agents=agents)):
+                pass
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(soon())
 
 
 def test_limits_hold_for_all_agents_together():

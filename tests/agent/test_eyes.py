@@ -140,3 +140,10 @@ def test_agents_that_contemplate_look_at_their_own_crops():
     results = asyncio.run(seen_last())
     assert [r.text for r in results].count("img_2 = crop of img_1 [0, 0, 500, 500]") == 2
     assert {r.images[0].getpixel((0, 0)) for r in results[2:]} == {(255, 0, 0), (0, 0, 255)}
+
+
+@pytest.mark.parametrize("said", ["img_0 = drawing of img_0", f"img_{'9' * 5000} = drawing of img_0"])
+def test_what_tools_without_pictures_say_names_none(said):
+    trace = trace_with_picture()
+    trace.append(Message("tool", said, name="browser.open"))
+    assert set(views(trace)) == {0}

@@ -1,3 +1,4 @@
+import errno
 import os
 
 import pytest
@@ -96,3 +97,12 @@ def test_a_missing_file_is_named(tmp_path):
         read_file(tmp_path, "a/b.txt", 10)
     with pytest.raises(ValueError, match="needs a name"):
         write_file(tmp_path, "", b"")
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    def full(descriptor, length):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "ftruncate", full)
+    with pytest.raises(ValueError, match=r"a\.txt cannot be read or written: No space"):
+        write_file(tmp_path, "a.txt", b"x")

@@ -50,6 +50,9 @@ def test_the_latest_picture_is_meant_if_none_is_named():
         ('[{"x_min": 0, "y_min": 390, "x_max": 520, "y_max": 1603}]', [{"bbox_2d": [0, 390, 520, 1000]}]),
         ('{"bbox_2d": "left"}', []),
         ("[1, 2", []),
+        ("[" * 1200, []),
+        ("[1e999, 1]", []),
+        ("[NaN, 1]", []),
     ],
 )
 def test_ways_to_write_a_place(answer, places):

@@ -92,6 +92,12 @@ def test_a_failing_call_is_a_result():
     assert trace.messages[-1].text == "sorry"
 
 
+def test_an_argument_too_deep_to_be_read_is_told():
+    trace = question()
+    follow(trace, Scripted(calls(("add", {"a": "[" * 1200, "b": "1"})), says("sorry")), [add])
+    assert "a must be a JSON integer" in trace.messages[2].text
+
+
 def test_a_call_that_cannot_be_read_is_told_and_tried_again():
     trace = question()
     cut = calls(("add", {"a": "2", "b": "3"})).replace("</atem:invoke>\n</atem:function_calls>", "")
@@ -272,6 +278,13 @@ def test_without_turns_an_open_call_is_answered_and_that_is_all():
     events = follow(trace, Scripted(), [add], Limits(turns=0))
     assert trace.messages[-1].text == "5" and [event.kind for event in events][-2:] == ["tool_finished", "done"]
     assert events[-1].text == "stop"
+
+
+def test_two_tools_of_one_name_are_refused():
+    far = {"type": "function", "function": {"name": "far", "parameters": {}}}
+    for tools, theirs in (([add, add], ()), ([add], [add.schema]), ((), [far, far])):
+        with pytest.raises(ValueError, match="two tools of the name"):
+            follow(question(), Scripted(says("5")), tools, theirs=theirs)
 
 
 def test_an_empty_trace_and_a_failing_backend_are_told():

@@ -2,7 +2,9 @@ import asyncio
 import json
 
 from firesteel.agent import Limits, run, tool
+from firesteel.agent.mind import Mind
 from firesteel.agent.subagents import spawn_agents
+from firesteel.agent.toolbox import toolbox
 from firesteel.format import Message, Trace
 from tests.agent.scripted import Scripted, calls, says
 
@@ -107,3 +109,20 @@ def test_leaving_the_parent_ends_the_children():
         return len(asyncio.all_tasks())
 
     assert asyncio.run(leave()) == 1 and children.running == 0
+
+
+def test_children_think_as_hard_as_the_parent_and_answer_in_their_own_form():
+    backend = Scripted(spawning("{x}", {"x": "a"}), echo, says("ok"))
+    asked = {"tool_choice": "subagents.spawn_agents", "json_schema": {}, "stop": ["x"], "top_p": 0.5, "seed": 7}
+    mind = Mind(strength="low", limits=Limits(turn_tokens=2000), options=asked)
+    trace = Trace([Message("user", "x")])
+
+    async def all_of_it():
+        async with toolbox(["agents"], trace, backend, mind, print) as tools:
+            return [event async for event in mind.answer(trace, backend, tools)]
+
+    asyncio.run(all_of_it())
+    parent, child, _ = backend.requests
+    for name in ("strength", "max_tokens", "temperature", "top_p", "seed"):
+        assert getattr(child, name) == getattr(parent, name)
+    assert (child.tool_choice, child.json_schema, child.stop) == ("auto", None, ())

@@ -10,7 +10,6 @@ from PIL import Image
 
 from firesteel.backends.base import BackendFailed, Request, complete
 from firesteel.backends.engine import EngineBackend
-from firesteel.backends.score import score
 from firesteel.format import Message, Part, render
 
 HELLO = [Message("user", "How many red circles?")]
@@ -168,6 +167,13 @@ def test_a_refresh_that_fails_or_comes_too_late_says_so(engine, monkeypatch):
     asyncio.run(asyncio.wait_for(run(), 30))
 
 
+def test_once_the_engine_has_ended_everything_is_refused(engine):
+    asyncio.run(engine.close())
+    for attempt in (engine.refresh, lambda: complete(engine, Request(messages=HELLO))):
+        with pytest.raises(BackendFailed, match="has ended"):
+            asyncio.run(attempt())
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -215,14 +221,6 @@ def test_an_answer_is_forced_behind_messages_as_in_llama_cpp(engine, backend):
             assert (one.finish_reason, one.prompt_tokens) == (other.finish_reason, other.prompt_tokens)
             logprobs = [[token.logprob for token in sample.logprobs] for sample in (one, other)]
             assert logprobs[0] == pytest.approx(logprobs[1], abs=2e-3)
-
-
-def test_scores_are_those_of_the_engine(engine, backend):
-    ids = engine.tokenizer.encode("the quick brown fox counts 12 red circles")
-    choices = [ids[4:6], ids[6:9], [engine.tokenizer.id("<|eot|>")]]
-    ours, theirs = (asyncio.run(score(one, ids[:4], choices)) for one in (engine, backend))
-    for one, other in zip(ours, theirs, strict=True):
-        assert [token.logprob for token in one] == pytest.approx([token.logprob for token in other], abs=2e-3)
 
 
 def test_a_schema_is_kept_after_a_thought(engine):

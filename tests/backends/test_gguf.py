@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import shutil
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,7 @@ from PIL import Image
 
 from firesteel.backends.base import Completion, ContextExceeded, Delta, Request, complete
 from firesteel.backends.gguf import GGUFBackend
+from firesteel.backends.gguf_header import read_header
 from firesteel.format import Message, Part, Tokenizer, parse, render
 from firesteel.model.gguf import export
 from firesteel.train.tokenizer import write_companions
@@ -356,3 +358,13 @@ assert not {{"torch", "transformers", "gguf"}} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_file_that_does_not_type_its_tokens_is_refused(tmp_path):
+    def text(word):
+        return struct.pack("<Q", len(word)) + word
+
+    entry = text(b"general.architecture") + struct.pack("<I", 8) + text(b"x")
+    (tmp_path / "bare.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + entry)
+    with pytest.raises(ValueError, match=r"bare\.gguf does not tell the types of its tokens"):
+        read_header(tmp_path / "bare.gguf").copy(tmp_path / "copy.gguf", [1], 9)

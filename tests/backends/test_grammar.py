@@ -32,3 +32,29 @@ def test_a_forced_tool_is_the_only_recipient():
 def test_choices_without_a_tool_are_refused(tools, choice):
     with pytest.raises(ValueError, match=choice):
         turn_grammar(IDS.__getitem__, None, tools, choice)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "integer", "minimum": "a"},
+        {"type": "array", "minItems": "x"},
+        {"type": "array", "prefixItems": 5},
+        {"anyOf": 5},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": 5}}},
+        {"allOf": [{"$ref": "#"}]},
+        {"type": "object", "properties": [5]},
+    ],
+)
+def test_malformed_schemas_are_refused_with_a_sentence(schema):
+    with pytest.raises(ValueError, match="JSON schema"):
+        turn_grammar(IDS.__getitem__, schema)
+    parameters = {"properties": {"a": schema}, "$defs": schema.get("$defs"), "allOf": schema.get("allOf", [])}
+    with pytest.raises(ValueError, match="JSON schema"):
+        turn_grammar(IDS.__getitem__, None, [{"name": "read", "parameters": parameters}], "read")
+
+
+def test_a_union_that_holds_itself_is_refused():
+    parameters = {"properties": {"a": {"anyOf": [{"type": "string"}, {"$ref": "#/properties/a"}]}}}
+    with pytest.raises(ValueError, match="without end"):
+        turn_grammar(IDS.__getitem__, None, [{"name": "read", "parameters": parameters}], "read")

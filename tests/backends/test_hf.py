@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from firesteel.backends import open_backend
-from firesteel.backends.base import Request, complete
+from firesteel.backends.base import BackendFailed, Request, complete
 from firesteel.backends.hf import TransformersBackend
 from firesteel.format import Message, Part, ToolCall, render
 from firesteel.train.tokenizer import train_tokenizer
@@ -131,6 +131,20 @@ def test_the_template_is_told_what_it_asks_for(backend):
 def test_what_needs_a_mask_is_refused(backend, options):
     with pytest.raises(ValueError, match="cannot"):
         run(backend, Request(messages=ASK, **options))
+
+
+def test_a_budget_of_thought_holds_where_nothing_is_thought(backend):
+    (sample,) = run(backend, Request(messages=ASK, strength=0, thinking_budget=0, max_tokens=1))
+    assert len(sample.token_ids) == 1
+
+
+def test_a_failure_of_the_device_is_told_as_one(backend, monkeypatch):
+    def generate(**_):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    monkeypatch.setattr(backend._model, "generate", generate)
+    with pytest.raises(BackendFailed, match=r"failed: CUDA out of memory\.$"):
+        run(backend, Request(messages=ASK))
 
 
 @pytest.mark.parametrize(

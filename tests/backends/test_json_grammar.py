@@ -113,6 +113,18 @@ PERSON = {
          ["[]", "[1]", "[1,2,3,4]"]),
         ({"type": "string"}, ['"a<b</c>"', r'"\u00e9\n"', '"<"', '"|<"'], ['"<|eot|>"', '"a\n"', '"a"b"', '"<<|"']),
         (True, ['{"a":[1,"x",{"b":null}]}', "3"], ["{", "[1,]"]),
+        ({"type": "object", "properties": {"a": {"type": "null"}, "b": {"type": "null"}}, "additionalProperties": False,
+          "anyOf": [{"required": ["a"]}, {"required": ["b"]}], "discriminator": {}},
+         ['{"a":null}', '{"b":null}', '{"a":null,"b":null}'], ["{}", '{"a":1}', '{"c":null}']),
+        ({"properties": {"k": {"type": "string"}}, "oneOf": [{"properties": {"k": {"const": "x"}}, "required": ["k"]}]},
+         ['{"k":"x"}'], ["{}", '{"k":"y"}']),
+        ({"$ref": "#/$defs/s", "minLength": 2, "$defs": {"s": {"type": "string", "maxLength": 3}}},
+         ['"ab"', '"abc"'], ['"a"', '"abcd"']),
+        ({"allOf": [{"$ref": "#/$defs/s", "minLength": 2}], "$defs": {"s": {"type": "string"}}}, ['"ab"'], ['"a"']),
+        ({"type": "string", "enum": ["a", None, 1, True]}, ['"a"'], ["null", "1", "true"]),
+        ({"type": ["number", "null"], "enum": ["a", None, 1, True]}, ["1", "null"], ['"a"', "true"]),
+        ({"enum": ["a", "b"], "const": "a", "type": "string"}, ['"a"'], ['"b"']),
+        ({"allOf": [{"type": "string"}], "enum": ["a", 1]}, ['"a"'], ["1"]),
     ],
 )  # fmt: skip
 def test_schemas(schema, good, bad):
@@ -153,6 +165,13 @@ def test_text_without_words():
         ({"enum": []}, "not empty"),
         ({"type": "integer", "minimum": 3, "maximum": 2}, "between 3 and 2"),
         (["string"], "cannot hold"),
+        ({"$ref": "#/$defs/s", "pattern": "a", "$defs": {"s": {"type": "string"}}}, "'pattern'"),
+        ({"enum": ["a"], "minLength": 2}, "'minLength'"),
+        ({"enum": ["a"], "type": "integer"}, "choices"),
+        ({"anyOf": [{"type": "string"}], "pattern": "a"}, "'pattern'"),
+        ({"anyOf": [{"type": "string"}], "type": "integer"}, "two things about 'type'"),
+        ({"minItems": 1.5, "type": "array"}, "'minItems'"),
+        ({"maxLength": "x} y", "type": "string"}, "'maxLength'"),
     ],
 )
 def test_what_cannot_be_enforced_is_refused(schema, complaint):

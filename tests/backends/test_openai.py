@@ -12,7 +12,7 @@ from PIL import Image
 from firesteel.agent.loop import run as run_agent
 from firesteel.agent.tools import tool
 from firesteel.backends import open_backend, retry
-from firesteel.backends.base import Request, complete
+from firesteel.backends.base import BackendFailed, Request, complete
 from firesteel.backends.openai import OpenAIBackend
 from firesteel.format import Message, Part, ToolCall, Trace
 from tests.backends.server import ASK, Server, answer, ask, named, refusal, said, serve, sse
@@ -61,7 +61,7 @@ def test_a_server_that_wants_too_long_a_pause_or_never_answers_is_given_up(waits
     with pytest.raises(ValueError, match="429, quota"):
         serve(refusal(429, "quota", **{"retry-after": "3600"}))
     assert waits == []
-    with pytest.raises(ValueError, match="503, busy"):
+    with pytest.raises(BackendFailed, match="503, busy"):
         serve(refusal(503, "busy"), retries=2)
     assert len(waits) == 2
 
@@ -73,7 +73,7 @@ def test_no_server_and_a_silent_one_are_told_in_a_sentence(waits):
             pass
         await ask(server, Request(messages=ASK), retries=1)
 
-    with pytest.raises(ValueError, match="connection failed"):
+    with pytest.raises(BackendFailed, match="connection failed"):
         asyncio.run(nobody())
     with pytest.raises(ValueError, match="silent"):
         serve(["wait"], retries=0, timeout=0.05)
@@ -81,8 +81,9 @@ def test_no_server_and_a_silent_one_are_told_in_a_sentence(waits):
 
 @pytest.mark.parametrize(("status", "match"), [(400, "too long"), (401, "FIRESTEEL_API_KEY"), (404, "404")])
 def test_a_refusal_is_told_and_not_asked_again(status, match, waits):
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises(ValueError, match=match) as error:
         serve(refusal(status, "the prompt is too long"))
+    assert isinstance(error.value, BackendFailed) == (status == 401)  # the key is not the request's
     assert waits == []
 
 
@@ -163,6 +164,12 @@ def test_a_budget_of_thought_is_refused_because_no_server_could_be_held_to_it():
         serve(answer("x"), request=Request(messages=ASK, thinking_budget=5))
 
 
+@pytest.mark.parametrize("strength", [0, 1])
+def test_a_budget_of_thought_holds_where_nothing_is_thought(strength):
+    (sample,), _ = serve(answer("x"), request=Request(messages=ASK, strength=strength, thinking_budget=0))
+    assert sample.parse().answer == "x"
+
+
 def test_a_prompt_of_token_ids_is_refused():
     with pytest.raises(ValueError, match="conversations only"):
         serve(answer("x"), request=Request(prompt=[1, 2]))
@@ -196,8 +203,8 @@ def test_without_a_name_the_only_model_of_the_server_is_taken():
         asyncio.run(main(models("a", "b")))
     with pytest.raises(ValueError, match="no model"):
         asyncio.run(main(models()))
-    with pytest.raises(ValueError, match="does not tell its models"):
-        asyncio.run(main(refusal(404, "not found")))
+    with pytest.raises(BackendFailed, match="does not tell its models"):
+        asyncio.run(main(refusal(401, "no such key")))
 
 
 def test_the_name_behind_the_address_is_asked_for():
@@ -254,6 +261,12 @@ def test_the_key_goes_to_the_server_alone(waits, monkeypatch, caplog):
     assert "sk-secret" not in caplog.text
     with pytest.raises(ValueError, match="header") as error:
         OpenAIBackend("http://host/v1", api_key="sk-☕")
+    assert "sk-" not in str(error.value)
+
+
+def test_a_key_is_blotted_out_before_a_sentence_is_cut(waits):
+    with pytest.raises(ValueError, match="refused") as error:
+        serve(refusal(400, "x" * 993 + " sk-secret"), api_key="sk-secret")
     assert "sk-" not in str(error.value)
 
 

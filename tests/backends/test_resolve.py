@@ -88,7 +88,10 @@ def test_a_checkpoint_directory_is_opened_by_the_engine(checkpoint):
     asyncio.run(backend.close())
 
 
-@pytest.mark.parametrize("address", ["nothing-here", "nothing-here.gguf", "README.md", "src", "hf:src", "openai:src"])
+BAD = ["nothing-here", "nothing-here.gguf", "README.md", "src", "hf:src", "openai:src", "~nobody-x", "hf:~nobody-x"]
+
+
+@pytest.mark.parametrize("address", BAD)
 def test_bad_addresses_are_refused(address, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "README.md").write_text("hello")

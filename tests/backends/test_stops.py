@@ -35,3 +35,14 @@ def test_the_first_that_was_found_is_told():
 def test_only_what_may_be_a_beginning_is_held_back():
     assert Stops(["STOP"]).feed("fast") == "fast"
     assert Stops(["STOP"]).feed("faST") == "fa"
+
+
+def test_no_more_of_a_word_is_compared_than_there_is_text():
+    class Counted(str):
+        taken = 0
+
+        def __getitem__(self, place):
+            Counted.taken += 1
+            return super().__getitem__(place)
+
+    assert Stops([Counted("x" * 1000)]).feed("ab") == "ab" and Counted.taken <= 2

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.agent.scripted import calls
 from tests.cli.program import ANSWER, THOUGHT, Scripted, picture
 
 
@@ -74,15 +75,16 @@ def test_ask_counts_the_tokens_of_the_thought(backend: Scripted, run: Any, piece
     assert json.loads(run("ask", "?", "--json")[1])["usage"]["reasoning_tokens"] == tokens
 
 
-def test_ask_shows_calls(backend: Scripted, run: Any) -> None:
+def test_ask_shows_calls(backend: Scripted, run: Any, tmp_path: Path) -> None:
     call = '<atem:invoke name="look">\n<atem:parameter name="at">up</atem:parameter>\n</atem:invoke>'
     whole = [" to=look<|message|><atem:function_calls>\n", call, "\n</atem:function_calls>", "<|eot|>"]
     backend.script = lambda request: ANSWER if request.messages[-1].role == "tool" else whole
     code, out, err = run("ask", "?")
     assert out == "look {'at': 'up'}\n\nError: There is no tool look; there are: none.\n\nIt is 4\n"
     assert code == 0 and "no tool look" in err
-    found = json.loads(run("ask", "?", "--json")[1])["tool_calls"]
-    assert found == [{"name": "look", "arguments": {"at": "up"}}]
+    for _ in range(2):  # those of this question, not of earlier ones
+        found = json.loads(run("ask", "?", "--json", "--trace", tmp_path / "t.jsonl")[1])["tool_calls"]
+        assert found == [{"name": "look", "arguments": {"at": "up"}}]
     cut = [whole[0], call[:40]]  # settled only when the stream ends
     backend.script = lambda request: ANSWER if request.messages[-1].role == "developer" else cut
     code, out, err = run("ask", "?")
@@ -93,6 +95,12 @@ def test_ask_tells_that_an_answer_was_cut_off(backend: Scripted, run: Any) -> No
     backend.reason = "length"
     code, out, err = run("ask", "?")
     assert (code, out) == (0, "Two and two.\n\nIt is 4\n") and "--max-tokens" in err
+
+
+def test_ask_tells_which_limit_ended_it_and_takes_no_question_for_an_answer(backend: Scripted, run: Any) -> None:
+    assert run("ask", "?", "--seconds", "0") == (0, "", "firesteel: The time is up.\n")
+    found = json.loads(run("ask", "?", "--seconds", "0", "--json")[1])
+    assert (found["content"], found["finish_reason"]) == ("", "limit")
 
 
 def test_ask_tells_that_a_backend_failed(backend: Scripted, run: Any) -> None:
@@ -117,6 +125,8 @@ def test_only_a_terminal_gets_codes_and_a_model_cannot_send_its_own(
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
     monkeypatch.setenv("TERM", "xterm")
     assert run("ask", "?")[1] == "\x1b[2mTwo and \x1b[0m\x1b[2mtwo.\x1b[0m\n\na[31mb\n"
+    backend.script = lambda request: ANSWER if request.messages[-1].role == "tool" else [calls(("a\x1b[31mb", {}))]
+    assert run("ask", "?")[2].startswith("firesteel: There is no tool a[31mb")
 
 
 def test_instant_thinks_as_little_as_possible(backend: Scripted, run: Any) -> None:

@@ -6,6 +6,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.agent.scripted import calls
 from tests.cli.program import THOUGHT, Scripted, picture
 
 
@@ -25,12 +28,49 @@ def test_chat_keeps_one_trace(backend: Scripted, run: Any, tmp_path: Path) -> No
 
 
 def test_chat_goes_on_after_mistakes(backend: Scripted, run: Any) -> None:
-    lines = ["/nonsense", "/image missing.png", "/strength much", "now?"]
+    lines = ["/nonsense", "/image missing.png", "/image ~nosuchuser/a.png", "/strength much", "now?"]
     code, out, err = run("chat", stdin="\n".join(lines))  # the end of the input leaves
     assert (code, out) == (0, "Two and two.\n\nIt is 4\n")
     told = err.splitlines()
-    assert len(told) == 3 and all(line.startswith("firesteel: ") for line in told)
-    assert "/nonsense" in told[0] and "missing.png" in told[1] and "much" in told[2]
+    assert len(told) == 4 and all(line.startswith("firesteel: ") for line in told)
+    assert "/nonsense" in told[0] and "missing.png" in told[1] and "~nosuchuser" in told[2] and "much" in told[3]
+
+
+def files(backend: Scripted) -> None:
+    """The model writes a file when it is asked to write, else it looks at it."""
+
+    def script(request: Any) -> list[str]:
+        last = request.messages[-1]
+        if last.role == "tool":
+            return [f" to=user<|message|>{last.text}<|eot|>"]
+        new = {"path": "a.txt", "insert_line": "0", "new_str": "kept"}
+        wanted = ("insert", new) if last.text == "write" else ("view", {"path": "a.txt"})
+        return [calls((f"container.{wanted[0]}", wanted[1]))]
+
+    backend.script = script
+
+
+def test_files_last_for_the_chat_and_end_with_it(
+    backend: Scripted, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(backend)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run("chat", "--tools", "files", stdin="write\nread\n/reset\nread\n")
+    *_, before, _, after = [request.messages[-1].text for request in backend.requests]
+    assert before == "     1\tkept" and after.startswith("Error")  # another conversation has other files
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_lie_beside_the_trace_and_a_reset_begins_another(backend: Scripted, run: Any, tmp_path: Path) -> None:
+    files(backend)
+    trace = tmp_path / "t.jsonl"
+    _, _, err = run("chat", "--tools", "files", "--trace", trace, stdin="/reset\nwrite\n/reset\nwrite\n/reset\n")
+    assert (tmp_path / "t.files" / "data" / "a.txt").read_text() == "kept\n"
+    assert (tmp_path / "t-2.files" / "data" / "a.txt").read_text() == "kept\n"
+    first, second = err.splitlines()
+    assert "t.jsonl" in first and "t-2.jsonl" in first and "t-2.jsonl" in second and "t-3.jsonl" in second
+    kept = trace.read_text()
+    assert kept.count("\n") == 4 and (tmp_path / "t-2.jsonl").read_text() == kept
 
 
 def test_chat_control_c_stops_the_answer_only(backend: Scripted, run: Any) -> None:

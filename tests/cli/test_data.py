@@ -47,7 +47,7 @@ def test_answers_keeps_what_a_model_disputes_with_itself(run, monkeypatch, tmp_p
     asked = Several(*[says("1"), says("2")] * 12)
     monkeypatch.setattr(resolve, "open_backend", lambda address: asked)
     out = tmp_path / "pool.jsonl"
-    told = json.loads(run("data", "answers", out, "--families", "count,letters", "--n", 2, "--level", 1)[1])
+    told = json.loads(run("data", "answers", out, "--families", "count, letters", "--n", 2, "--level", 1)[1])
     assert told["problems"] == 4 and told["families"] == {"count": 2, "letters": 2}
     assert len(out.read_text().splitlines()) == 4
     assert "exists; name another file" in refused(run("data", "answers", out))

@@ -1,9 +1,12 @@
 import asyncio
 import io
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from firesteel.agent import Tool, tool
-from firesteel.cli.permission import permission
+from firesteel.cli.permission import _at_the_terminal, permission
 from firesteel.format import ToolCall
 
 
@@ -60,3 +63,17 @@ def test_without_a_terminal_everything_else_is_denied(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
     permit = permission(["other"])
     assert not asyncio.run(permit(send, ToolCall("mail.send", {})))
+
+
+def test_a_loop_that_cannot_watch_the_terminal_reads_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Windows(asyncio.SelectorEventLoop):
+        def add_reader(self, *_: object) -> None:
+            raise NotImplementedError
+
+    typed = tmp_path / "typed"
+    typed.write_text("y\n")
+    with typed.open() as terminal, asyncio.Runner(loop_factory=Windows) as runner:
+        monkeypatch.setattr("sys.stdin", terminal)
+        assert runner.run(_at_the_terminal("?")) == "y\n"

@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 
 from firesteel.cli import serve as command
 from firesteel.server.settings import Settings
+from tests.cli.program import refused
 
 MAIN = "from firesteel.cli import main; main()"
 
@@ -112,6 +114,16 @@ def test_what_the_options_leave_alone_is_as_the_settings_have_it(run, monkeypatc
     monkeypatch.setattr(command, "serve", lambda *arguments: given.append(arguments))
     run("serve")
     assert given == [(Settings(), "json")]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "right"),
+    [("--strength", "hihg", "xhigh"), ("--raw-reasoning", "x", "open-responses"), ("--tools", "zoom,pyton", "python")],
+)
+def test_what_nobody_understands_is_told_before_it_listens(run, monkeypatch, option, value, right):
+    monkeypatch.setattr(command, "run", lambda *_: pytest.fail("it listens"))
+    told = refused(run("serve", option, value))
+    assert value.split(",")[-1] in told and right in told
 
 
 def test_the_question_can_be_pasted():

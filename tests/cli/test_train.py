@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 import firesteel.train
+from firesteel.cli import making
+from firesteel.recipes import RECIPES, RL_RECIPES
+from firesteel.recipes.data import CORPORA
 from tests.cli.program import picture, refused
 
 
@@ -53,6 +56,19 @@ def test_without_the_extra(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     for command in (["train", "smoke", "--out", tmp_path / "a"], ["export", tmp_path / "b"]):
         assert "pip install 'firesteel[train]'" in refused(run(*command))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_home_that_is_not_there(run: Any, tmp_path: Path) -> None:
+    assert "~nosuchuser" in refused(run("export", tmp_path / "a", "--model", "~nosuchuser/m.gguf"))
+    assert "~nosuchuser" in refused(run("bench", "peer", "--peer", "~nosuchuser/m.gguf"))
+
+
+@pytest.mark.parametrize(
+    ("command", "recipes"), [(making.train, RECIPES), (making.rl, RL_RECIPES), (making.build, CORPORA)]
+)
+def test_help_names_the_recipes(command: Any, recipes: dict[str, Any]) -> None:
+    (argument,) = get_type_hints(command, include_extras=True)["recipe"].__metadata__
+    assert set(argument.help.rstrip(".").split(", ")) == set(recipes)
 
 
 def test_export_refuses_to_overwrite(run: Any, tmp_path: Path) -> None:

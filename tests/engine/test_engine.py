@@ -112,7 +112,6 @@ def test_forced_tokens_come_first_and_do_not_end_a_sample(pair):
     assert scored.token_ids == forced and scored.finish_reason == "length"
     after = pair.greedy(Prompt([*prompt.ids, *forced]), 3)
     assert longer.token_ids == forced + after
-    assert longer.forced == [True] * len(forced) + [False] * len(after)
     own = pair.logprobs(prompt, forced).gather(-1, torch.tensor(forced)[:, None])[:, 0]
     assert (torch.tensor(scored.logprobs) - own).abs().max() < 2e-4
 

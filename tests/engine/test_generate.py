@@ -21,3 +21,12 @@ def test_equal_prompts_give_different_samples_and_the_seed_repeats_them(glimmer)
 
 def test_nothing_to_do(glimmer):
     assert generate(glimmer.ours, [], [EOS]) == []
+
+
+def test_forced_tokens_take_nothing_from_the_others(glimmer):
+    def tokens(count):
+        sampling = Sampling(max_tokens=count, forced=[5] * 4, stop_ids=())
+        [[sample]] = generate(glimmer.ours, [text_prompt(4)], [EOS], sampling=sampling)
+        return sample.token_ids
+
+    assert tokens(0) == [5] * 4 and len(tokens(3)) == 7

@@ -46,7 +46,7 @@ def test_the_budget_is_for_all_thoughts_of_a_turn(tokenizer):
     assert closings(tokenizer, 3, first + second) == [first + second]
 
 
-def test_the_engine_writes_the_closing_and_marks_it(tokenizer, monkeypatch):
+def test_the_engine_writes_the_closing(tokenizer, monkeypatch):
     pair = make_pair("muse_glimmer", vocabulary=512)
     head, word = tokenizer.encode(" to=self<|message|>", special=True), tokenizer.encode(" fox")[-1]
     says = iter([*head, *[word] * 30])
@@ -59,7 +59,6 @@ def test_the_engine_writes_the_closing_and_marks_it(tokenizer, monkeypatch):
     [rollout] = job.rollouts
     rest = 25 - len(head) - 4 - len(closing)
     assert rollout.token_ids == [*head, *[word] * 4, *closing, *[word] * rest]
-    assert rollout.forced == [*[False] * (len(head) + 4), *[True] * len(closing), *[False] * rest]
     expected = pair.logprobs(job.prompt, rollout.token_ids)
     own = expected.gather(-1, torch.tensor(rollout.token_ids)[:, None])[:, 0]
     assert (torch.tensor(rollout.logprobs) - own).abs().max() < 2e-4

@@ -114,10 +114,19 @@ def test_a_run_that_was_cut_off_goes_on_where_it_was(tmp_path):
     assert len(again.results(keys[:5])["majority@8"]) == 5
 
 
+def test_a_record_that_was_killed_before_its_head_gets_one(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.touch()
+    for _ in range(2):
+        keys = problems(["chain_sum"], 1, (0,))
+        asyncio.run(measure(Mostly(0.6), keys, record := Record(SETTINGS, path)))
+    assert list(record.met) == keys
+
+
 def test_a_record_of_something_else_is_refused(tmp_path):
     path = tmp_path / "r.jsonl"
     Record(SETTINGS, path)
-    with pytest.raises(ValueError, match="line 1: it was made by another model"):
+    with pytest.raises(ValueError, match="line 1: its settings are"):
         Record(Settings("other", agents=(1, 4, 8)), path)
     path.write_text(path.read_text() + "rubbish\n")
     with pytest.raises(ValueError, match="line 2"):

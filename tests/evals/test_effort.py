@@ -219,6 +219,14 @@ def test_other_settings_and_damaged_records_are_refused(tmp_path):
         Record(path, SETTINGS)
 
 
+def test_a_record_that_was_killed_before_its_head_gets_one(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"sett')
+    Record(path, SETTINGS)
+    with pytest.raises(ValueError, match="--out"):
+        Record(path, Settings(samples=4))
+
+
 def test_models_of_one_arm_are_one(tmp_path):
     record = Record(tmp_path / "r.jsonl", SETTINGS)
     asked, keys = conditions(["low"], False), problems(["chain_sum"], (1,), 4, (0,))

@@ -62,6 +62,15 @@ def test_picture_paths(tmp_path):
         ({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}, "not JSON"),
         ({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[]"}}]}, "object"),
         ({"role": "assistant", "tool_calls": [{"function": {}}]}, "name"),
+        ({"role": "assistant", "tool_calls": [{"function": "f"}]}, "name"),
+        ({"role": "assistant", "tool_calls": ["f"]}, "name"),
+        ({"role": "assistant", "tool_calls": 5}, "'tool_calls'"),
+        ({"role": "assistant", "reasoning": 5}, "'reasoning'"),
+        ({"role": "assistant", "token_ids": 5}, "'token_ids'"),
+        ({"role": "assistant", "usage": 5}, "'usage'"),
+        ({"role": "user", "content": 5}, "'content'"),
+        ({"role": "user", "content": ["x"]}, "content part"),
+        ("hello", "object"),
     ],
 )
 def test_bad_messages_are_refused(item, reason):
@@ -105,13 +114,43 @@ def test_a_torn_last_line_is_cut_off(tmp_path):
     Trace.open(path).append(CONVERSATION[3])
     whole = path.read_bytes()
     path.write_bytes(whole + whole[:20])
+    assert Trace.open(path, mend=False).messages == [CONVERSATION[3]]
+    assert path.read_bytes() == whole + whole[:20]
     trace = Trace.open(path)
     trace.append(CONVERSATION[3])
     assert Trace.open(path).messages == [CONVERSATION[3]] * 2
+    path.write_bytes(whole[:5])  # the first line may be torn as well
+    assert Trace.open(path).messages == [] and path.read_bytes() == b""
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[]", '{"role": "user", "content": [{"type": "image", "file": "../secret.png"}]}']
+    "data", [png(RED), b"no newline", b'{"name": 1}', b'{"role": "user"}\nnotes', b"a\n" * 2 + b"b"]
+)
+def test_a_file_that_is_no_trace_is_left_as_it_is(tmp_path, data):
+    path = tmp_path / "notes"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="notes, line"):
+        Trace.open(path)
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("content", ['"hello"', "null", "[]"])
+def test_contents_may_be_text_or_nothing(tmp_path, content):
+    path = tmp_path / "trace.jsonl"
+    path.write_text(f'{{"role": "user", "content": {content}}}\n')
+    assert Trace.open(path).messages == [Message("user", "hello" if "hello" in content else "")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"role": "user", "content": ["x"]}',
+        '{"role": "user", "content": [{"type": "image", "file": 5}]}',
+        '{"role": "user", "content": [{"type": "image", "file": "../secret.png"}]}',
+    ],
 )
 def test_a_bad_line_is_named(tmp_path, line):
     path = tmp_path / "trace.jsonl"

@@ -4,9 +4,9 @@ import torch
 from firesteel.model import Cache, Decoder
 
 
-def feed(model, cache, ids, rows, valid=None):
+def feed(model, cache, ids, rows):
     """The logits (rows, tokens, vocabulary) of a step on the cache."""
-    step = cache.step(ids.shape[1], rows, valid)
+    step = cache.step(ids.shape[1], rows)
     return model.logits(model.hidden(ids, attend=step))
 
 
@@ -51,22 +51,6 @@ def test_rows_of_different_lengths_run_together(pair, tokens, tolerance):
             assert (logits[row, 0] - whole[row, position]).abs().max() <= tolerance
 
 
-def test_prompts_of_different_lengths_are_prefilled_together(pair, tokens, tolerance):
-    model, ids = pair.ours, tokens(3, 30)
-    whole = model(ids)
-    cache = Cache(model.config.text, rows=3, max_len=32)
-    first, second = [20, 4, 9], [3, 10, 1]
-    for valid in (first, second):
-        at = list(cache.lengths)
-        padded = torch.full((3, max(valid)), 5)
-        for row, count in enumerate(valid):
-            padded[row, :count] = ids[row, at[row] : at[row] + count]
-        logits = feed(model, cache, padded, None, valid)
-        for row, count in enumerate(valid):
-            assert (logits[row, :count] - whole[row, at[row] : at[row] + count]).abs().max() <= tolerance
-    assert cache.lengths == [23, 14, 10]
-
-
 def test_copied_rows_go_on_alone_and_freed_rows_start_anew(pair, tokens, tolerance):
     model = pair.ours
     ids = tokens(3, 30)
@@ -93,13 +77,17 @@ def test_too_long_a_sequence_is_refused(pair):
     cache.step(8)
     with pytest.raises(ValueError, match="11 tokens does not fit a cache of 10"):
         cache.step(3, rows=[1])
+    cache.free(0)
+    with pytest.raises(ValueError):
+        cache.step(3)
+    assert cache.lengths == [0, 8]  # nothing is counted of a step that was refused
 
 
 def test_prepared_decoder_equals_the_module(pair, tokens, tolerance):
     model, ids = pair.ours, tokens(3, 30)
     cache = Cache(model.config.text, rows=3, max_len=32)
-    valid = [12, 3, 9]
-    feed(model, cache, ids[:, :12], None, valid)
+    for row, length in enumerate((12, 3, 9)):
+        feed(model, cache, ids[row : row + 1, :length], [row])
     decode = Decoder(model, max_len=32)
     whole = model(ids)
     for _ in range(15):

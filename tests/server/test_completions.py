@@ -79,6 +79,12 @@ def test_a_stop_string_ends_the_text(model):
     assert cut.choices[0].finish_reason == "stop"
 
 
+@pytest.mark.parametrize("stop", ["x" * 1001, ["x"] * 17])
+def test_more_stop_strings_than_anybody_needs_are_refused(stop):
+    answer, _ = ask(Plain("a"), prompt="x", stop=stop)
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "stop"
+
+
 def test_a_stream_says_what_the_whole_says(model):
     client, _ = model
     asked = {"model": "kindling", "prompt": ["One two", "Sort: 2, 1."], "max_tokens": 5, "temperature": 0, "echo": True}

@@ -1,5 +1,6 @@
 """Conversations and their items."""
 
+from tests.agent.scripted import says
 from tests.server.responses.asking import picture, talk
 
 URL = "/v1/conversations"
@@ -46,6 +47,20 @@ def test_items_are_added_listed_and_removed():
     assert added["object"] == "list" and added["data"][0]["output"] == "x"
     assert page["has_more"] and [item["type"] for item in rest["data"]] == ["function_call", "function_call_output"]
     assert one["content"] == seen and removed["object"] == "conversation" and missing == 404
+
+
+def test_pictures_that_are_there_do_not_count_again():
+    seen = {"role": "user", "content": [{"type": "input_image", "image_url": picture()}]}
+
+    @talk(says("red"), images=1)
+    async def told(client, ask):
+        id = (await client.post(URL, json={"items": [seen]})).json()["id"]
+        added = await client.post(f"{URL}/{id}/items", json={"items": [seen]})
+        answer = await ask(input=[seen], conversation=id)
+        more = await ask(input=[seen, seen], conversation=id)
+        return added.status_code, answer.status_code, more.json()["error"]["param"]
+
+    assert told == (200, 200, "input.1.content.0")
 
 
 def test_conversations_are_listed_the_last_updated_first():

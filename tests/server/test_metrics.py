@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from firesteel.server.admission import Admission
 from firesteel.server.ask import Usage
 from firesteel.server.metrics import Metrics
-from tests.agent.scripted import calls, says
+from tests.agent.scripted import Scripted, calls, says
 from tests.server.serving import serving
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -23,11 +23,11 @@ def read(text):
     return found
 
 
-def after(*lines, **body):
+def after(*lines, backend=None, **body):
     """The metrics after a question was answered."""
 
     async def main():
-        async with serving(*lines, slots=3) as client:
+        async with serving(*lines, backend=backend, slots=3) as client:
             asked = {"model": "kindling", "messages": [{"role": "user", "content": "hi"}]} | body
             await client.post("/v1/chat/completions", json=asked)
             await client.get("/no/such/page")
@@ -69,6 +69,15 @@ def test_ends_are_named_as_vllm_names_them():
     found = read(metrics.text().decode())
     ends = {key[1]: value for key, value in found.items() if key[0] == "vllm:request_success_total"}
     assert ends == {"stop": 1, "length": 2, "abort": 1, "error": 2}
+
+
+def test_a_defect_is_an_error():
+    class Broken(Scripted):
+        async def stream(self, request):
+            raise RuntimeError
+            yield
+
+    assert after(backend=Broken())["vllm:request_success_total", "error"] == 1
 
 
 def test_gauges_follow_the_queue():

@@ -10,6 +10,7 @@ import threading
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from firesteel.server.run import open_for
 from firesteel.server.settings import Settings
@@ -127,6 +128,12 @@ def test_an_idle_server_ends_and_says_so_in_its_log(tmp_path):
     assert [line["message"] for line in lines][-2:] == ["draining", "closed"]
     assert lines[0]["path"] == "/ready"
     assert not (tmp_path / "server.sqlite-wal").exists()  # closed, not dropped
+
+
+def test_a_frame_may_be_as_long_as_a_body(tmp_path):
+    with server(tmp_path) as (_, client), connect(f"ws{str(client.base_url)[4:]}/v1/responses") as websocket:
+        websocket.send("x" * (17 << 20))
+        assert json.loads(websocket.recv(60))["error"]["code"] == "invalid_json"
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_loaded(tmp_path):

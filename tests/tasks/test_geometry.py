@@ -85,3 +85,9 @@ def test_check_takes_degrees_for_angles_only():
     assert not family.check(angle, f"{int(angle.answer) + 5}")
     area = next(p for p in problems if p.facts["kind"] == "rectangle_area")
     assert not family.check(area, f"{area.answer}°")
+
+
+def test_a_right_triangle_is_not_an_angle():
+    family = Geometry()
+    side = next(p for level in (2, 3) for p in checks.draw(family, level, 200) if p.facts["kind"] == "right_triangle")
+    assert family.check(side, side.answer) and not family.check(side, f"{side.answer}°")

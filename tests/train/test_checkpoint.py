@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -48,6 +50,30 @@ def test_a_new_checkpoint_takes_the_old_ones_place_and_kept_ones_stay(tmp_path):
     checkpoint.write(tmp_path, (0, 30), model, optimiser, ALONE)
     names = {p.name: checkpoint.place_of(p) for p in tmp_path.iterdir()}
     assert names == {"checkpoint.safetensors": (0, 30), "plateau-00-0000020.safetensors": (0, 20)}
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_is_kept_has_its_name_when_it_is_whole(tmp_path, monkeypatch, folder):
+    path = checkpoint.write(tmp_path, (0, 20), *learner(), ALONE)
+    if folder:  # as many ranks write it
+        path.unlink()
+        path = tmp_path / "checkpoint-00-0000020"
+        path.mkdir()
+        (path / ".metadata").touch()
+
+    def killed(source, target):
+        Path(target).touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("shutil.copytree" if folder else "shutil.copy", killed)
+        checkpoint.keep(path, ALONE)
+    assert not list(tmp_path.glob("plateau-00-0000020*[!p]"))
+    (tmp_path / f"plateau-00-0000020{path.suffix}.tmp").unlink()
+    for _ in range(2):  # a run that was killed after it comes here again
+        checkpoint.keep(path, ALONE)
+    kept = tmp_path / f"plateau-00-0000020{path.suffix}"
+    assert checkpoint.place_of(kept) == (0, 20) and not list(tmp_path.glob("*.tmp"))
 
 
 def test_another_models_checkpoint_is_refused(tmp_path):

@@ -47,3 +47,29 @@ def test_tidy_text_stays_as_it_is():
     messy = "Cafe\u0301 (, )\x07 and\r\n\n\n \nformula_3 tea"
     assert tidy(messy) == "Café  and\n\n tea"
     assert tidy(tidy(messy)) == tidy(messy)
+
+
+def test_one_long_document_is_cut_and_not_lost(tmp_path):
+    long, short = tmp_path / "long.txt", tmp_path / "short.txt"
+    long.write_text("x" * (3 << 20))
+    assert [len(text) for text in documents(long, 1)] == [1 << 20]
+    short.write_text("\0".join(["x" * (3 << 18)] * 3))
+    assert [len(text) for text in documents(short, 1)] == [3 << 18]
+
+
+def test_sources_without_text_are_refused(tmp_path):
+    (tmp_path / "stub.txt").write_text("stub")
+    tokenizer = Tokenizer(train_tokenizer([LONG], 512, out=tmp_path))
+    with pytest.raises(ValueError, match="no document of at least 200"):
+        encode_corpus([tmp_path / "stub.txt"], tokenizer, tmp_path / "text.npy", megabytes=1)
+    assert not (tmp_path / "text.npy").exists()
+
+
+def test_blank_lines_are_passed_over_and_lines_without_text_are_named(tmp_path):
+    path = tmp_path / "text.jsonl"
+    path.write_text(f"\n{json.dumps({'text': LONG})}\n\n")
+    assert list(documents(path)) == [LONG.strip()]
+    for line in ('{"txt": "x"}', "{", "[1]"):
+        path.write_text(f"{json.dumps({'text': LONG})}\n{line}\n")
+        with pytest.raises(ValueError, match="line 2: not an object with a text"):
+            list(documents(path))

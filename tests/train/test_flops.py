@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from firesteel.model import Config, Muse
 from firesteel.recipes import RECIPES
 from firesteel.train.batches import device_batch
-from firesteel.train.flops import Flops, peak
+from firesteel.train.flops import PEAKS, Flops, _known, peak
 from firesteel.train.learner import Learner
 from firesteel.train.shards import Batch
 
@@ -54,3 +54,9 @@ def test_only_chosen_experts_count():
 
 def test_the_peak_of_this_machine_is_measured():
     assert 1e9 < peak(CPU, torch.float32) < 1e15
+
+
+def test_a_gpu_is_known_by_whole_words():
+    assert _known("NVIDIA L4") == PEAKS["L4"] and _known("NVIDIA L40S") == PEAKS["L40S"]
+    assert _known("NVIDIA H100 PCIe") == PEAKS["H100 PCIe"] and _known("NVIDIA A100-SXM4-80GB") == PEAKS["A100"]
+    assert _known("NVIDIA L40") is None

@@ -64,3 +64,10 @@ def test_the_head_learns_what_features_tell():
         optimiser.step()
     assert head.loss(features, labels) < before / 100
     assert (head(features).argmax(-1) == labels).all()
+
+
+def test_a_low_sign_at_the_top_stands_in_the_first_row(monkeypatch):
+    monkeypatch.setattr("firesteel.train.glyphs._text", lambda rng: "_")
+    monkeypatch.setattr("firesteel.train.glyphs.clear", lambda place, *args, **options: place[3] < 12)
+    pages = [scattered(random.Random(seed)) for seed in range(30)]
+    assert any(page.labels.any() for page in pages) and not any(page.labels[6:].any() for page in pages)

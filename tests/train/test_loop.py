@@ -238,11 +238,54 @@ def test_a_built_corpus_brings_its_tokenizer_and_must_fit_the_run(tmp_path):
     train_tokenizer(["one two three four five six seven"] * 50, 400, out=built / "tokenizer")
     (built / "manifest.json").write_text('{"shards": [{"file": "tokens-00000.npy"}]}')
     np.save(built / "tokens-00000.npy", np.arange(50, dtype=np.uint16))
-    run = dataclasses.replace(RECIPES["smoke"](), sources=(str(built),), vocab_size=400)
+    smoke = RECIPES["smoke"]()
+    shape = {"width": 64, "layers": 4, "heads": 1, "ffn": 128, "vision_width": 64, "vision_layers": 2}
+    run = dataclasses.replace(smoke, sources=(str(built),), vocab_size=400, model=glimmer(vocab=400, **shape))
     tokenizer, text = prepare(run, tmp_path / "run")
     assert tokenizer.vocab_size == 400 and np.load(text).tolist() == list(range(50))
     with pytest.raises(ValueError, match="--set vocab_size=1024"):
-        prepare(dataclasses.replace(run, vocab_size=1024), tmp_path / "run")
+        prepare(dataclasses.replace(smoke, sources=(str(built),)), tmp_path / "run")
+    with pytest.raises(ValueError, match="The model has a vocabulary of 1024 and the run one of 400"):
+        prepare(dataclasses.replace(smoke, vocab_size=400), tmp_path / "run")
+
+
+def test_a_tokenizer_stands_in_a_run_when_it_is_whole(tmp_path, monkeypatch):
+    def killed(*args, **options):
+        raise KeyboardInterrupt
+
+    run = dataclasses.replace(RECIPES["smoke"](), tokenizer_samples=3, max_image_tokens=36)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("firesteel.train.loop.write_companions", killed)
+        prepare(run, tmp_path)
+    tokenizer, _ = prepare(run, tmp_path)
+    assert tokenizer.max_image_tokens == 36
+
+
+def test_what_follows_a_stage_is_done_again_after_a_kill(finished, tmp_path):
+    for name in ("tokenizer", "shards"):
+        shutil.copytree(finished.parent / name, tmp_path / name)
+    run = override(RECIPES["smoke"](), TINY)
+    called = []
+
+    def killed(stage, model, tokenizer):
+        called.append(stage.name)
+        if len(called) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, tmp_path, after_stage=killed)
+    train(run, tmp_path, after_stage=killed)
+    assert called == ["pretrain", "pretrain", "sft"]
+    assert losses(tmp_path) == losses(finished.parent)
+
+
+def test_a_short_stage_is_judged_on_as_many_batches(finished):
+    trainer = _trainer(override(RECIPES["smoke"](), TINY), finished.parent)
+    seen = []
+    loss = trainer.loss
+    trainer.loss = lambda data: (seen.append(data), loss(data))[1]
+    trainer.validation_loss(trainer.run.stages[0], 6)
+    assert len(seen) == 6
 
 
 def test_rows_longer_than_the_window_see_what_the_model_sees():

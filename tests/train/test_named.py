@@ -58,3 +58,11 @@ def test_names_in_other_scripts_are_labels_too(tmp_path):
 def test_no_album_is_explained():
     with pytest.raises(ValueError, match="firesteel data pictures"):
         named(random.Random(0), ())
+
+
+def test_the_kind_of_a_control_is_not_the_thing_it_belongs_to(tmp_path):
+    facts = {"title": "T", "controls": {"Buy button of the lamp": [0, 0, 1000, 1000]}, "values": {}, "counts": {}}
+    pictures = [(Record(f"pages/0/{i}", "shop", facts), webp(Image.new("RGB", (56, 84)))) for i in range(20)]
+    write_album(tmp_path / "a.zip", "pages", {}, pictures)
+    words = {word for seed in range(8) for word in said(named(random.Random(seed), [str(tmp_path / "a.zip")]))}
+    assert "butt" in words and "lamp" not in words

@@ -119,3 +119,30 @@ def test_only_what_is_disputed_is_kept(tmp_path):
     assert first.number < operators.HELD_OUT and first.problem.answer == first.answers[0]
     with pytest.raises(FileExistsError):
         asyncio.run(gather(backend, out, ["equation"], 1))
+
+
+def test_where_one_asker_fails_the_other_stops(tmp_path):
+    asked = []
+
+    class Failing(Scripted):
+        async def stream(self, request):
+            asked.append(request)
+            if len(asked) == 1:
+                raise ValueError("refused")
+            await asyncio.sleep(0.01)
+            async for delta in super().stream(request):
+                yield delta
+
+    async def work():
+        with pytest.raises(ValueError, match="refused"):
+            await gather(Failing(*["1"] * 40), tmp_path / "p.jsonl", ["chain_sum"], 20, levels=(1,), samples=2)
+        before = len(asked)
+        await asyncio.sleep(0.1)
+        assert len(asked) == before
+
+    asyncio.run(work())
+
+
+def test_an_empty_pool_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match="holds no question"):
+        conversation(random.Random(0), 64, written(tmp_path / "p.jsonl"))

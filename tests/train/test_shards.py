@@ -167,3 +167,9 @@ def test_ranks_draw_each_their_part_and_use_all(tokenizer, tmp_path):
     assert drawn == [[0], [1]]
     for shards in ranks:
         shards.close()
+
+
+def test_rows_too_short_for_any_sample_are_refused(tokenizer):
+    stage = Stage(name="narrow", steps=1, length=4, mix=Mix(families=("chain_sum",)))
+    with pytest.raises(ValueError, match="No sample of stage 'narrow' fits its rows of 4"):
+        _pack(random.Random(0), stage, 1, tokenizer)

@@ -51,6 +51,7 @@ def test_transformers_opens_the_directory(directory):
         "<|finetune_right_pad|>",
     )
     assert len(theirs) == 600
+    assert theirs.model_max_length > 1e9  # how far a model reads is for its config.json to say
     text = "The <|start|>user<|message|> year 2024<|eot|>"
     assert theirs.encode(text, add_special_tokens=False) == theirs.encode(text) == ours.encode(text, special=True)
     assert theirs.chat_template == (directory / "chat_template.jinja").read_text(encoding="utf-8")

@@ -30,7 +30,7 @@ def canonical(answer: str) -> str:
     boxed = re.fullmatch(r"\\boxed\{(.*)\}", text.strip("$ "))
     text = boxed[1] if boxed else text
     if text[:1] in ("{", "["):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             return json.dumps(json.loads(text), sort_keys=True)
     text = text.strip(" .!*\"'`$").casefold()
     if _NUMBER.fullmatch(text):

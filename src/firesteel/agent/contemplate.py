@@ -113,6 +113,7 @@ class _State:
     ledger: Ledger = field(default_factory=Ledger)
     candidates: list[Candidate] = field(default_factory=list)
     said: dict[int, list[Message]] = field(default_factory=dict)  # by agent: what its trace gained
+    failures: list[ValueError] = field(default_factory=list)  # of agents that the backend refused or failed
 
 
 def contemplate(
@@ -131,7 +132,8 @@ def contemplate(
 
     Events carry the agent's number (from 1) and the round; `vote` and `done` come last. Only tools that are
     `parallel_safe` are given to the agents. A call to a tool that runs elsewhere (`theirs`) is an answer too: equal
-    calls agree. `budget` is given by a run above. Raises ValueError for an empty trace.
+    calls agree. `budget` is given by a run above. Raises ValueError for an empty trace and when the backend refuses or
+    fails every agent.
     """
     if not len(trace):
         raise ValueError("The trace is empty: it needs a question.")
@@ -174,6 +176,8 @@ async def _work(state: _State) -> None:
         for message in [*before, replace(last, usage=last.usage | asdict(ledger))]:
             state.trace.append(message)
         state.emit(Event(kind="message", message=state.trace.messages[-1]))
+    elif len(state.failures) == ledger.agents_started:
+        raise state.failures[-1]
     else:
         state.emit(Event(kind="limit", text="No agent came to an answer."))
     state.emit(Event(kind="done", text=reason, data=asdict(ledger)))
@@ -223,8 +227,10 @@ async def _wave(
     votes: list[Candidate] = []
     ended = 0
     async with aclosing(race(jobs, state.backend, state.permit, state.emit, number)) as outcomes:
-        async for job, reason in outcomes:
+        async for job, reason, failure in outcomes:
             ended += 1
+            if failure:
+                state.failures.append(failure)
             answer = _calls_of(job.trace) if reason == "tool_calls" else answer_of(job.trace)
             if answer and reason in ("stop", "tool_calls"):  # one that was cut short is no vote
                 weight = REFINED if number else 1.0
@@ -256,15 +262,22 @@ def workspace(answers: Sequence[str]) -> Message:
 
 
 async def _select(state: _State, ranked: list[Cluster]) -> list[Cluster]:
-    """Moves the answer that the model picks to the front; what it says besides a number changes nothing."""
+    """Moves the answer that the model picks to the front; what it says besides a number changes nothing.
+
+    Nor does it if it cannot say one: where it is refused, fails or is late, the votes stand.
+    """
     answers = [cluster.members[0].answer for cluster in ranked]
-    request = Request(
-        messages=[*state.trace, choice(answers)], **state.options | {"temperature": 0.0, "max_tokens": 1024}
-    )
-    (sample,) = await complete(state.backend, request)
+    # Of the options only this one: a demanded call, a schema or a stop string is for answers, not for their number.
+    strength = {name: value for name, value in state.options.items() if name == "strength"}
+    request = Request(messages=[*state.trace, choice(answers)], temperature=0.0, max_tokens=1024, **strength)
+    try:
+        async with asyncio.timeout_at(state.budget.deadline):
+            (sample,) = await complete(state.backend, request)
+    except (ValueError, TimeoutError):
+        return ranked
     state.budget.used(sample.prompt_tokens, sample.cached_tokens, sample.completion_tokens)
     state.ledger.critical_path_tokens += sample.completion_tokens
-    number = re.search(r"\d+", sample.parse().answer)
+    number = re.search(r"\d{1,9}", sample.parse().answer)
     if number and 1 <= int(number[0]) <= len(ranked):
         ranked.insert(0, ranked.pop(int(number[0]) - 1))
     return ranked

@@ -31,7 +31,7 @@ Kind = Literal[
     "agent_finished",  # `text` is its answer
     "agent_cancelled",
     "vote",  # `data` holds the clusters of answers
-    "done",  # `text` is the reason (stop, length, limit, error), `data` the ledger
+    "done",  # `text` is the reason (stop, length, limit, tool_calls), `data` the ledger
 ]
 
 

@@ -11,19 +11,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from PIL import Image, ImageDraw
 
 from firesteel.agent.events import ABOVE
 from firesteel.agent.tools import Tool, ToolError, tool
-from firesteel.format import Part, Trace
+from firesteel.format import Message, Part, Trace
 
 GRID = 1000
 SMALLEST = 28  # pixels a side of the smallest crop: one image token
-NATIVE = 448  # a crop is enlarged until its short side has this many pixels
+NATIVE = 448  # a crop is enlarged until its short side has this many pixels, or its long side twice as many
 _ASPECT = 20
-_MADE = re.compile(r"img_(\d+) = (crop|drawing) of img_(\d+)(?: \[(\d+), (\d+), (\d+), (\d+)\])?")
+_MADE = re.compile(
+    r"img_(\d{1,9}) = (crop|drawing) of img_(\d{1,9})(?: \[(\d{1,9}), (\d{1,9}), (\d{1,9}), (\d{1,9})\])?"
+)
 _INK = ((214, 40, 40), (40, 90, 215), (40, 150, 60), (245, 140, 20), (130, 50, 170))
 
 
@@ -44,14 +47,12 @@ class View:
 def views(trace: Trace) -> dict[int, View]:
     """Every picture of the conversation by its number."""
     found: dict[int, View] = {}
-    unnamed: list[Image.Image] = []
-    named = {int(m[1]) for message in trace if message.role == "tool" for m in _MADE.finditer(message.text)}
+    named = {int(made[1]) for message in trace for made in _made(message)}
     free = (number for number in range(len(named) + sum(len(m.images) for m in trace) + 1) if number not in named)
     for message in trace:
-        made = list(_MADE.finditer(message.text)) if message.role == "tool" else []
+        made = _made(message)
         for place, image in enumerate(message.images):
             if place >= len(made):
-                unnamed.append(image)
                 number = next(free)
                 found[number] = View(image, number)
                 continue
@@ -62,6 +63,11 @@ def views(trace: Trace) -> dict[int, View]:
                 box = _within(parent.box, *(int(made[place][i]) / GRID for i in range(4, 8)))
             found[number] = View(image, parent.root, box)
     return found
+
+
+def _made(message: Message) -> list[re.Match[str]]:
+    """What a tool says of its pictures. Without pictures it can only quote what is said of others."""
+    return list(islice(_MADE.finditer(message.text), len(message.images))) if message.role == "tool" else []
 
 
 def _within(outer: tuple[float, float, float, float], *inner: float) -> tuple[float, float, float, float]:

@@ -71,12 +71,12 @@ def _opened(folder: Path, inside: str, flags: int) -> Iterator[int]:
             descriptor = _open_stepwise(folder, above, name, flags)
         else:
             descriptor = _open_resolved(folder, inside, flags)
-    except OSError as error:
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    except OSError as error:  # also of reading and writing: a full disk
         raise ValueError(_reason(inside, error)) from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _open_stepwise(folder: Path, above: Sequence[str], name: str, flags: int) -> int:
@@ -108,4 +108,4 @@ def _reason(inside: str, error: OSError) -> str:
         return f"{inside} is or goes through a link or a file that is no folder: it is not opened."
     if error.errno == errno.ENOENT:
         return f"There is no file {inside}."
-    return f"{inside} cannot be opened: {error.strerror}."
+    return f"{inside} cannot be read or written: {error.strerror}."

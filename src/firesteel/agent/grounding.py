@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Literal
 
 from firesteel.agent.events import ABOVE
@@ -89,7 +90,7 @@ def _places(text: str) -> list[dict[str, list[int]]]:
         return []
     try:
         value, _ = json.JSONDecoder().raw_decode(text[start.start() :])
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     items = value if isinstance(value, list) and not _numbers(value) else [value]
     places = []
@@ -109,7 +110,7 @@ def _numbers(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+        and all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < inf for v in value)
     )
 
 

@@ -65,8 +65,9 @@ def run(
     if not len(trace):
         raise ValueError("The trace is empty: it needs a question.")
     offer = Offer({tool.name: tool for tool in tools}, {function_of(schema)["name"]: schema for schema in theirs})
-    if both := offer.ours.keys() & offer.theirs.keys():
-        raise ValueError(f"There are two tools of the name {min(both)}.")
+    names = [*(tool.name for tool in tools), *(function_of(schema)["name"] for schema in theirs)]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"There are two tools of the name {min(twice)}.")
     return watched(
         lambda emit: _work(trace, backend, offer, permit, budget or (limits or Limits()).start(), options, emit)
     )

@@ -15,6 +15,7 @@ from firesteel.backends import Backend
 from firesteel.format import STRENGTHS, Trace, strength_number
 
 MODES = ("instant", "thinking", "contemplating")
+_SAMPLING = ("strength", "max_tokens", "temperature", "top_p", "top_k", "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,12 @@ class Mind:
         """How many sequences the backend should be ready for."""
         return self.plan.agents if self.mode == "contemplating" else 1
 
+    def sampling(self) -> dict[str, Any]:
+        """How hard to think and how to draw, for subagents too; what an answer must look like is not among it."""
+        number = STRENGTHS["minimal"] if self.mode == "instant" else strength_number(self.strength)
+        given = {name: value for name, value in self.options.items() if name in _SAMPLING}
+        return {"strength": number, "max_tokens": self.limits.turn_tokens, "temperature": 0.0} | given
+
     def answer(
         self,
         trace: Trace,
@@ -55,9 +62,8 @@ class Mind:
         `budget` (else `limits` make one) counts what is used, also where the answer is cut short.
         """
         either: dict[str, Any] = {"limits": self.limits, "budget": budget, "permit": self.permit, "theirs": theirs}
-        number = STRENGTHS["minimal"] if self.mode == "instant" else strength_number(self.strength)
-        options: dict[str, Any] = {"strength": number, "max_tokens": self.limits.turn_tokens} | self.options
+        options = self.sampling() | self.options
         if self.mode == "contemplating":
+            options |= {"temperature": self.options.get("temperature", self.plan.temperature)}
             return contemplate(trace, backend, self.plan, tools, **either, **options)
-        options = {"temperature": 0.0} | options
         return run(trace, backend, tools, **either, **options)

@@ -34,15 +34,16 @@ class Job:
 
 async def race(
     jobs: Sequence[Job], backend: Backend, permit: Permit, emit: Emit, round: int = 0
-) -> AsyncGenerator[tuple[Job, str], None]:
+) -> AsyncGenerator[tuple[Job, str, ValueError | None], None]:
     """Runs the jobs at once; yields each with the reason of its end, the first to end first.
 
-    Closing the generator cancels the others. An agent that the backend fails ends with the reason "error".
+    Closing the generator cancels the others. An agent that the backend fails ends with the reason "error", and with
+    what it raised.
     """
     joined = Joined(backend)
 
-    async def follow(job: Job) -> tuple[Job, str]:
-        reason = "error"
+    async def follow(job: Job) -> tuple[Job, str, ValueError | None]:
+        reason, failure = "error", None
         try:
             async with aclosing(
                 run(job.trace, joined, job.tools, permit=permit, budget=job.budget, **job.options)
@@ -53,8 +54,9 @@ async def race(
                     else:
                         emit(replace(event, agent=job.agent, round=round))
         except ValueError as error:
+            failure = error
             emit(Event(kind="error", text=str(error), agent=job.agent, round=round))
-        return job, reason
+        return job, reason, failure
 
     tasks = []
     for job in jobs:
@@ -63,10 +65,10 @@ async def race(
     waiting = {job.agent for job in jobs}
     try:
         for following in asyncio.as_completed(tasks):
-            job, reason = await following  # a defect of a tool ends everything
+            job, reason, failure = await following  # a defect of a tool ends everything
             waiting.discard(job.agent)
             emit(Event(kind="agent_finished", text=answer_of(job.trace), agent=job.agent, round=round))
-            yield job, reason
+            yield job, reason, failure
     finally:
         for task in tasks:
             task.cancel()
@@ -130,7 +132,7 @@ class Joined:
             async with aclosing(self._backend.stream(request)) as deltas:
                 async for delta in deltas:
                     group.members[delta.index].put_nowait(delta)
-        except ValueError as error:
+        except Exception as error:  # a defect too: nobody may wait for ever
             failure = error
         for member in group.members:
             member.put_nowait(failure)

@@ -52,7 +52,7 @@ def spawn_agents(backend: Backend, tools: Sequence[Tool] = (), *, permit: Permit
         ]
         reasons: dict[int, str] = {}
         async with aclosing(race(jobs, backend, permit, above.emit)) as outcomes:
-            async for job, reason in outcomes:
+            async for job, reason, _ in outcomes:
                 reasons[job.agent] = reason
         return "\n\n".join(
             f"{job.agent}. {child.get('title') or 'agent'}: {_said(job, reasons[job.agent], max_response_chars)}"

@@ -60,14 +60,14 @@ async def toolbox(
         if chosen := [tool for kind in wanted for tool in _WORKSPACE.get(kind, ())]:
             tools += _workspace(folder / "data", chosen, say)
         if {"web", "searxng", "folder"} & wanted.keys():
-            tools += _browser(wanted, folder / "index.sqlite", trace)
+            tools += _browser(wanted, folder / "index.sqlite", trace, stack)
         if "mcp" in wanted:
             from firesteel.agent.mcp import connect
 
             ours = [tool.name for tool in tools]
             tools += await stack.enter_async_context(connect(*wanted["mcp"], taken=ours))
         if "agents" in wanted:  # last: agents get all the others
-            tools.append(spawn_agents(backend, tools, permit=mind.permit, **mind.options))
+            tools.append(spawn_agents(backend, tools, permit=mind.permit, **mind.sampling()))
         yield tools
 
 
@@ -84,16 +84,18 @@ def _workspace(folder: Path, chosen: Sequence[str], say: Callable[[str], None]) 
     return [tool for tool in Workspace(folder, tier).tools() if tool.name in chosen]
 
 
-def _browser(wanted: dict[str, list[str]], index: Path, trace: Trace) -> list[Tool]:
+def _browser(wanted: dict[str, list[str]], index: Path, trace: Trace, stack: AsyncExitStack) -> list[Tool]:
     from firesteel.agent.web import Browser, Fetcher, LocalIndex, MetaSearch, SearXNG
 
     search = SearXNG(wanted["searxng"][0]) if "searxng" in wanted else MetaSearch() if "web" in wanted else None
     index.parent.mkdir(parents=True, exist_ok=True)
-    folders = [Path(value).expanduser() for value in wanted.get("folder", ())]
+    files = LocalIndex([_expanded(value) for value in wanted["folder"]], index) if "folder" in wanted else None
+    if files:
+        stack.push_async_callback(files.close)
     browser = Browser(
         search=search,
         fetch=Fetcher() if search else None,
-        files=LocalIndex(folders, index) if folders else None,
+        files=files,
         # What subagents hear of MCP is in traces of their own.
         heard=lambda: "mcp" in wanted or any(message.role == "tool" for message in trace),
         earlier=trace,
@@ -102,3 +104,10 @@ def _browser(wanted: dict[str, list[str]], index: Path, trace: Trace) -> list[To
         if message.role == "user":
             browser.allow(message.text)
     return browser.tools()
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # nobody's home
+        raise ValueError(f"{path} is not a folder.") from error

@@ -164,7 +164,7 @@ def _checked(schema: Mapping[str, Any], value: Any, where: str) -> Any:
     if kind in ("array", "object", "integer", "number", "boolean") and isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ToolError(f"{where} must be a JSON {kind}, got {value!r}.") from error
     if kind == "integer" and isinstance(value, float) and value.is_integer():
         value = int(value)

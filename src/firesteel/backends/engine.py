@@ -218,6 +218,10 @@ class _Worker:
         self._commands.put(None)
         self._thread.join()
 
+    def _check(self) -> None:
+        if self._ended:
+            raise BackendFailed("The engine has ended.")
+
     def refresh(self) -> Future[None]:
         done: Future[None] = Future()
         done.set_running_or_notify_cancel()  # whoever gives up waiting takes nothing back
@@ -232,7 +236,7 @@ class _Worker:
                 done.set_result(None)
 
         with self._lock:
-            assert not self._ended, "the backend is closed"
+            self._check()
             self._refreshes.add(done)
             self._commands.put(command)
         return done
@@ -245,7 +249,7 @@ class _Worker:
                 stream.send(error)
 
         with self._lock:
-            assert not self._ended, "the backend is closed"
+            self._check()
             self._streams.add(stream)
             self._commands.put(command)
 

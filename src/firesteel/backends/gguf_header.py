@@ -36,7 +36,12 @@ class Header:
         return self.metadata.get(self._context_key)
 
     def copy(self, target: Path, unused: Sequence[int], context: int) -> None:
-        """Copies the file, the tokens `unused` marked as such, fit for sequences of `context` tokens."""
+        """Copies the file, the tokens `unused` marked as such, fit for sequences of `context` tokens.
+
+        Raises ValueError for a file that does not tell the types of its tokens.
+        """
+        if _TYPES_KEY not in self.offsets:
+            raise ValueError(f"{self.path} does not tell the types of its tokens.")
         shutil.copyfile(self.path, target)
         with target.open("r+b") as file:
             for token in unused:

@@ -33,6 +33,19 @@ def turn_grammar(
         raise ValueError(f"The tool choice {tool_choice!r} is none of the tools: {', '.join(functions)}.")
     if json_schema is None and not forced:
         return None
+    try:
+        return _grammar(token, json_schema, functions, tool_choice)
+    except (TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"A JSON schema is malformed, or refers to itself without end: {error}.") from error
+
+
+def _grammar(
+    token: Callable[[str], int],
+    json_schema: Mapping[str, Any] | None,
+    functions: Mapping[str, Mapping[str, Any]],
+    tool_choice: str,
+) -> str:
+    forced = tool_choice not in ("auto", "none")
     grammar = Grammar()
     text = grammar.without("<|")
     message, eom, start = (f"<[{token(name)}]>" for name in ("<|message|>", "<|eom|>", "<|start|>"))

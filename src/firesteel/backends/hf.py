@@ -18,7 +18,7 @@ import asyncio
 import json
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from jinja2.exceptions import TemplateError
 from PIL.Image import Image
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as SEEING
 
-from firesteel.backends.base import Delta, Request, TokenLogprob
+from firesteel.backends.base import BackendFailed, Delta, Request, TokenLogprob
 from firesteel.backends.hf_reply import Reading
 from firesteel.backends.openai_messages import Dialect, effort, messages
 from firesteel.backends.sample import Sample
@@ -80,11 +80,14 @@ class TransformersBackend:
             self._model = None
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
-        """Deltas of all samples, as they come. Raises ValueError for a request that cannot be served."""
+        """Deltas of all samples, as they come.
+
+        Raises ValueError for a request that cannot be served, BackendFailed where the device fails (out of memory).
+        """
         assert self._model is not None, "the backend is closed"
         if request.json_schema is not None or request.tool_choice not in ("auto", "none"):
             raise ValueError(f"{self.name} cannot be held to a schema or to a call: transformers has no mask for it.")
-        if request.thinking_budget is not None:
+        if request.thinking_budget is not None and request.strength > 1:
             raise ValueError(f"{self.name} cannot close a thought after so many tokens: choose a strength instead.")
         if request.prompt is not None:
             raise ValueError(f"{self.name} continues conversations only, no prompts of token ids.")
@@ -92,10 +95,10 @@ class TransformersBackend:
             raise ValueError(f"{self.name} has no biases of tokens and no presence or frequency penalty.")
         if request.forced and (self.tokenizer is None or request.max_tokens):
             raise ValueError(f"{self.name} scores whole answers of Muse models only, and goes on from none.")
-        inputs = await asyncio.to_thread(self._inputs, request)
+        inputs = await self._done(asyncio.to_thread(self._inputs, request))
         async with self._turn.taken(1):
             if request.forced:
-                scored = await asyncio.to_thread(self._score, inputs, request)
+                scored = await self._done(asyncio.to_thread(self._score, inputs, request))
                 for index in range(request.n):
                     sample = self._sample(index, request, inputs["input_ids"][0].tolist())
                     assert isinstance(sample, Sample)
@@ -131,7 +134,7 @@ class TransformersBackend:
                         feed.stop(number % rows)
                     elif id in self._eos:
                         yield sample.end("stop")
-            await work
+            await self._done(work)
             for sample in samples:
                 if not sample.finished:
                     yield sample.end("length" if steps == request.max_tokens else "error")
@@ -139,6 +142,13 @@ class TransformersBackend:
             feed.stop()
             await asyncio.gather(work, return_exceptions=True)
             self._feeds.discard(feed)
+
+    async def _done(self, work: Awaitable[Any]) -> Any:
+        try:
+            return await work
+        except RuntimeError as error:
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise BackendFailed(f"{self.name} failed: {said.rstrip('.')}.") from error
 
     def _sample(self, index: int, request: Request, prompt: list[int]) -> Sample | Reading:
         if self.tokenizer is not None:

@@ -1,15 +1,15 @@
 """JSON Schema to GBNF, llama.cpp's grammar language (the wheel's own converter speaks another dialect).
 
 Objects keep the order of their properties; between tokens stands at most one space. A string never holds `<|`, so that
-no control token can stand in an answer. What cannot be masked is refused (`strict`) or not enforced; `title`,
-`description`, `default`, `examples` and `format` say nothing about the text.
+no control token can stand in an answer. What cannot be masked is refused (`strict`) or not enforced; keywords that say
+nothing about the text (`_SILENT`) are passed over.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _CHARACTER = r'[^"\\<\x00-\x1F\x7F] | escape'
@@ -30,7 +30,10 @@ _COMMON = {
 _TYPES = ("string", "integer", "number", "boolean", "null", "array", "object")
 _DIGITS = 15  # the most digits of a bounded integer
 _SILENT = {"title", "description", "default", "examples", "format", "deprecated", "readOnly", "writeOnly", "strict"}
-_SILENT |= {"$defs", "definitions", "$schema", "$id", "$comment"}
+_SILENT |= {"$defs", "definitions", "$schema", "$id", "$comment", "discriminator"}
+_COUNTS = ("minLength", "maxLength", "minItems", "maxItems")
+_TYPES_OF = {str: {"string"}, bool: {"boolean"}, int: {"integer", "number"}, float: {"number"}, type(None): {"null"}}
+_TYPES_OF |= {list: {"array"}, dict: {"object"}}
 _KNOWN = {
     "": {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"},
     "string": {"minLength", "maxLength"},
@@ -96,12 +99,16 @@ class SchemaRules:
             return "value"
         if not isinstance(schema, Mapping):
             raise ValueError(f"A JSON schema cannot hold {schema!r}.")
+        if self.strict:
+            schema = self._gathered(schema)
         if "$ref" in schema:
             return self._reference(schema["$ref"])
         if "const" in schema or "enum" in schema:
             choices = schema["enum"] if "enum" in schema else [schema["const"]]
             if not isinstance(choices, Sequence) or not choices:
                 raise ValueError("The enum of a JSON schema must be a list that is not empty.")
+            if self.strict:
+                choices = self._possible(choices, schema)
             return self.grammar.add(" | ".join(literal(_json(choice)) for choice in choices))
         for union in ("anyOf", "oneOf"):
             if union in schema:
@@ -117,15 +124,18 @@ class SchemaRules:
         for _ in range(16):
             if not (isinstance(schema, Mapping) and "$ref" in schema):
                 return schema
-            target: Any = self.root
-            path = str(schema["$ref"])
-            for key in path.removeprefix("#").strip("/").split("/"):
-                key = key.replace("~1", "/").replace("~0", "~")
-                if not path.startswith("#") or (key and not (isinstance(target, Mapping) and key in target)):
-                    raise ValueError(f"The JSON schema refers to {path!r}, which is not in it.")
-                target = target[key] if key else target
-            schema = target
+            schema = self._target(schema["$ref"])
         raise ValueError("The JSON schema refers to itself without end.")
+
+    def _target(self, path: Any) -> Any:
+        target: Any = self.root
+        path = str(path)
+        for key in path.removeprefix("#").strip("/").split("/"):
+            key = key.replace("~1", "/").replace("~0", "~")
+            if not path.startswith("#") or (key and not (isinstance(target, Mapping) and key in target)):
+                raise ValueError(f"The JSON schema refers to {path!r}, which is not in it.")
+            target = target[key] if key else target
+        return target
 
     def types(self, schema: Mapping[str, Any]) -> list[str]:
         """The types that a schema without unions allows."""
@@ -138,30 +148,69 @@ class SchemaRules:
                 raise ValueError(f"The type {kind!r} of a JSON schema is none of {', '.join(_TYPES)}.")
         return kinds
 
+    def _gathered(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The schema with what stands beside a reference or a union moved into it, where it is enforced."""
+        asked = {key: value for key, value in schema.items() if key not in _SILENT}
+        if "allOf" in asked or ("$ref" in asked and len(asked) > 1):
+            asked = self._merged(asked)
+        for union in ("anyOf", "oneOf"):
+            if union in asked and len(asked) > 1:
+                options = asked.pop(union)
+                return {union: [{"allOf": [asked, option]} for option in options]}
+        return asked
+
+    def _possible(self, choices: Sequence[Any], schema: Mapping[str, Any]) -> list[Any]:
+        """The choices that the keywords beside them allow."""
+        self._check({key: value for key, value in schema.items() if key not in ("enum", "const", "type")}, ())
+        if "const" in schema:
+            choices = [choice for choice in choices if _json(choice) == _json(schema["const"])]
+        if "type" in schema:
+            kinds = set(self.types(schema))
+            choices = [choice for choice in choices if kinds & _TYPES_OF.get(type(choice), set())]
+        if not choices:
+            raise ValueError("A JSON schema allows none of its own choices.")
+        return list(choices)
+
     def _check(self, schema: Mapping[str, Any], kinds: Sequence[str]) -> None:
         known = _SILENT.union(_KNOWN[""], *(_KNOWN.get(kind, ()) for kind in kinds))
         unknown = [key for key in schema if key not in known]
         if self.strict and unknown:
             raise ValueError(f"The JSON schema keyword {unknown[0]!r} cannot be enforced while generating.")
+        for key in _COUNTS:
+            if not isinstance(count := schema.get(key) or 0, int) or count < 0:
+                raise ValueError(f"The {key!r} of a JSON schema must be a whole number.")
 
     def _reference(self, path: str) -> str:
         if path not in self._references:
+            self.resolve({"$ref": path})  # refuses references to nothing but each other
             name = self._references[path] = self.grammar.add("")  # named before it is known: it may refer to itself
-            self.grammar.rules[name] = self.rule(self.resolve({"$ref": path}))
+            self.grammar.rules[name] = self.rule(self._target(path))
         return self._references[path]
 
     def _merged(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         merged: dict[str, Any] = {}
-        for part in [{k: v for k, v in schema.items() if k != "allOf"}, *map(self.resolve, schema["allOf"])]:
+        for part in self._parts(schema):
             for key, value in part.items():
                 if key == "properties":
-                    value = merged.get(key, {}) | value
+                    old = merged.get(key, {})
+                    both = {n: {"allOf": [old[n], v]} for n, v in value.items() if old.get(n, v) != v}
+                    value = old | value | both
                 elif key == "required":
                     value = [*merged.get(key, ()), *value]
                 elif merged.get(key, value) != value and key not in _SILENT:
-                    raise ValueError(f"The allOf of a JSON schema says two things about {key!r}.")
+                    raise ValueError(f"A JSON schema says two things about {key!r} at one place.")
                 merged[key] = value
         return merged
+
+    def _parts(self, schema: Any) -> Iterator[Mapping[str, Any]]:
+        """All that a schema demands, without references and `allOf`."""
+        if schema is True:
+            return
+        yield {key: value for key, value in schema.items() if key not in ("$ref", "allOf")}
+        if "$ref" in schema:
+            yield from self._parts(self._target(schema["$ref"]))
+        for part in schema.get("allOf", ()):
+            yield from self._parts(part)
 
     def _string(self, schema: Mapping[str, Any]) -> str:
         least, most = schema.get("minLength", 0), schema.get("maxLength")

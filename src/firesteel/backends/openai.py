@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 
 from firesteel.backends import retry
-from firesteel.backends.base import Delta, Request
+from firesteel.backends.base import BackendFailed, Delta, Request
 from firesteel.backends.merge import merged
 from firesteel.backends.openai_messages import Dialect, Refused, adapted, body, tool_names
 from firesteel.backends.openai_reply import Choice, Usage, choices_of, models_of, objects, refusal_of
@@ -35,6 +35,7 @@ from firesteel.format import Tokenizer
 _LOG = logging.getLogger(__name__)
 _KEYS = ("FIRESTEEL_API_KEY", "OPENAI_API_KEY")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_KEY_REFUSED = (401, 403)
 _MOST = 1 << 16  # bytes read of a refusal
 
 
@@ -81,8 +82,11 @@ class OpenAIBackend:
         await self._client.aclose()
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
-        """Deltas of all samples, as they come. Raises ValueError for a request that cannot be served."""
-        if request.thinking_budget is not None:
+        """Deltas of all samples, as they come.
+
+        Raises ValueError for a request that cannot be served, BackendFailed where the server or the key is to blame.
+        """
+        if request.thinking_budget is not None and request.strength > 1:
             raise ValueError(f"{self.name} cannot close a thought after so many tokens: choose a strength instead.")
         if request.prompt is not None or request.forced:
             raise ValueError(f"{self.name} continues conversations only: no token ids can be given to it.")
@@ -149,7 +153,8 @@ class OpenAIBackend:
             except Refused as refused:
                 better = adapted(dialect, refused, asked)
                 if better is None:
-                    raise ValueError(self._sentence(refused)) from refused
+                    failure = BackendFailed if refused.status in _KEY_REFUSED else ValueError
+                    raise failure(self._sentence(refused)) from refused
                 _LOG.warning("%s refused something and is asked in another way: %s", self.name, refused)
                 dialect = better
 
@@ -158,15 +163,15 @@ class OpenAIBackend:
             async with aclosing(self._objects("GET", "models")) as items:
                 names = [name async for item in items for name in models_of(item)]
         except (Refused, retry.Failed) as error:
-            raise ValueError(f"{self.name} does not tell its models ({error}): add #name to the address.") from error
+            raise BackendFailed(f"{self.name} does not tell its models ({error}): add #name to the address.") from error
         if len(names) != 1:
-            raise ValueError(f"{self.name} serves {', '.join(names) or 'no model'}: add #name to the address.")
+            raise BackendFailed(f"{self.name} serves {', '.join(names) or 'no model'}: add #name to the address.")
         return names[0]
 
     async def _objects(self, method: str, path: str, sent: Any = None) -> AsyncGenerator[dict[str, Any], None]:
         """The objects of an answer; asks again as long as there is none.
 
-        Raises Refused, ValueError where asking again did not help, and Failed after the first object.
+        Raises Refused, BackendFailed where asking again did not help, and Failed after the first object.
         """
         url = self._url.copy_with(path=f"{self._url.path.rstrip('/')}/{path}")
         for attempt in range(self._retries + 1):
@@ -189,7 +194,7 @@ class OpenAIBackend:
                 raise failed
             seconds = retry.pause(attempt, failed.retry_after)
             if attempt == self._retries or seconds > retry.PATIENCE:
-                raise ValueError(f"{self.name} gave no answer: {failed}.")
+                raise BackendFailed(f"{self.name} gave no answer: {failed}.")
             await retry.wait(seconds)
 
     async def _check(self, response: httpx.Response) -> None:
@@ -216,13 +221,13 @@ class OpenAIBackend:
             self._dialect = replace(self._dialect, reasoning=field)
 
     def _sentence(self, refused: Refused) -> str:
-        hint = "" if self._key or refused.status not in (401, 403) else f" (its key is read from {_KEYS[0]})"
+        hint = "" if self._key or refused.status not in _KEY_REFUSED else f" (its key is read from {_KEYS[0]})"
         return f"{self.name} refused the request with {refused.status}{hint}: {str(refused).rstrip('.')}."
 
     def _clean(self, text: str) -> str:
         """What a server says, fit for one line and without the key."""
-        text = " ".join(text.split())[:1000]
-        return text.replace(self._key, "***") if self._key else text
+        text = text.replace(self._key, "***") if self._key else text  # first: a cut could leave half of it
+        return " ".join(text.split())[:1000]
 
 
 def _checked(url: str) -> httpx.URL:

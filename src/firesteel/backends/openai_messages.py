@@ -146,7 +146,7 @@ def adapted(dialect: Dialect, refused: Refused, body: Mapping[str, Any]) -> Dial
 
 
 def effort(strength: int, words: Sequence[str] = _WORDS) -> str:
-    """The word nearest to a strength, among those that the server takes; of two equally near the weaker."""
+    """The weakest word that reaches a strength, or what is nearest in rank of the words that the server takes."""
     wanted = next(i for i, word in enumerate(_WORDS) if STRENGTHS[word] >= strength)
     return min(words, key=lambda word: (abs(_WORDS.index(word) - wanted), _WORDS.index(word)))
 

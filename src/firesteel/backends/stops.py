@@ -25,7 +25,8 @@ class Stops:
         if places:
             place, self.word = min(places)
             return text[:place]
-        keep = max((n for word in self._words for n in range(1, len(word)) if text.endswith(word[:n])), default=0)
+        beginnings = ((word, n) for word in self._words for n in range(1, min(len(word), len(text) + 1)))
+        keep = max((n for word, n in beginnings if text.endswith(word[:n])), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 

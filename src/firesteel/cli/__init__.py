@@ -1,4 +1,4 @@
-"""The command line: `firesteel ask`, `chat`, `train`, `eval`, `export`."""
+"""The command line; `firesteel --help` names the commands."""
 
 from firesteel.cli.app import main
 

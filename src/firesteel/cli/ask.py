@@ -32,14 +32,14 @@ def ask(
     """
     asked = user_message(question, [Part.image_of(path) for path in images])
     trace = Trace.open(file) if file else Trace()
-    printer = Printer()
+    start, printer = len(trace), Printer()
     show = (lambda event: None) if as_json else printer.show
     try:
         done = asyncio.run(_answer(model, trace, asked, mind, tools, show))
     finally:
         printer.end()
     if as_json:
-        print(json.dumps(_record(trace, done, model), indent=2, ensure_ascii=False))
+        print(json.dumps(_record(trace.messages[start:], done, model), indent=2, ensure_ascii=False))
     elif done.text == "length":
         complain(f"The answer was cut off at {mind.limits.turn_tokens} tokens; --max-tokens allows more.")
 
@@ -56,7 +56,8 @@ def user_message(text: str, images: Sequence[Part]) -> Message:
 async def _answer(
     model: str, trace: Trace, asked: Message, mind: Mind, names: Sequence[str], show: Callable[[Event], None]
 ) -> Event:
-    backend = resolve.open_backend(model, slots=mind.slots)
+    slots = mind.plan.agents if "agents" in names else mind.slots
+    backend = resolve.open_backend(model, slots=slots)
     try:
         trace.append(asked)
         async with (
@@ -70,12 +71,13 @@ async def _answer(
         await backend.close()
 
 
-def _record(trace: Trace, done: Event, model: str) -> dict[str, Any]:
-    said = trace.messages[-1]
+def _record(messages: Sequence[Message], done: Event, model: str) -> dict[str, Any]:
+    """What this question brought. A limit may have struck before there was any answer."""
+    said = messages[-1] if messages[-1].role == "assistant" else Message("assistant")
     return {
         "reasoning": said.reasoning,
         "content": said.commentary + said.text,
-        "tool_calls": [dict(call) for message in trace for call in message.tool_calls],
+        "tool_calls": [dict(call) for message in messages for call in message.tool_calls],
         "finish_reason": done.text,
         "usage": dict(said.usage) | dict(done.data),
         "model": model,

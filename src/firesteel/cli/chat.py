@@ -7,12 +7,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from firesteel.agent.mind import Mind
 from firesteel.agent.toolbox import toolbox
 from firesteel.backends import Backend, resolve
 from firesteel.cli.ask import user_message
+from firesteel.cli.options import expanded
 from firesteel.cli.terminal import Printer, complain
 from firesteel.format import Part, Trace
 
@@ -20,23 +23,36 @@ HELP = "/image FILE shows a picture with the next question, /strength X, /mode X
 
 
 def chat(model: str, mind: Mind, images: Sequence[Path], tools: Sequence[str] = (), file: Path | None = None) -> None:
-    """Reads lines from stdin until it ends or says /quit. With `file` the conversation in it goes on."""
-    with asyncio.Runner() as runner:
+    """Reads lines from stdin until it ends or says /quit. With `file` the conversation in it goes on.
+
+    Files lie beside it, else in a temporary folder; /reset begins another conversation, with a file and files of its
+    own.
+    """
+    with asyncio.Runner() as runner, TemporaryDirectory(prefix="firesteel-") as folder:
         pictures = [Part.image_of(path) for path in images]
         trace = Trace.open(file) if file else Trace()
         backend = resolve.open_backend(model, slots=mind.plan.agents)
         try:
-            _Chat(runner, backend, mind, list(tools), trace, pictures).talk()
+            _Chat(runner, backend, mind, list(tools), trace, pictures, Path(folder)).talk()
         finally:
             runner.run(backend.close())
 
 
 class _Chat:
     def __init__(
-        self, runner: asyncio.Runner, backend: Backend, mind: Mind, tools: list[str], trace: Trace, pictures: list[Part]
+        self,
+        runner: asyncio.Runner,
+        backend: Backend,
+        mind: Mind,
+        tools: list[str],
+        trace: Trace,
+        pictures: list[Part],
+        folder: Path,
     ) -> None:
         self.runner, self.backend, self.mind, self.tools, self.trace = runner, backend, mind, tools, trace
         self.pictures = pictures  # for the next question
+        self.file, self.folder = trace.path, folder
+        self.number = 1  # of the conversation
 
     def talk(self) -> None:
         prompt = ""
@@ -62,17 +78,27 @@ class _Chat:
         """A command or a question. Raises ValueError for one that cannot be followed."""
         command, _, value = line.partition(" ")
         if command == "/image":
-            self.pictures.append(Part.image_of(Path(value.strip()).expanduser()))
+            self.pictures.append(Part.image_of(expanded(value.strip())))
         elif command == "/strength":
             self.mind = replace(self.mind, strength=value.strip())
         elif command == "/mode":
             self.mind = replace(self.mind, mode=value.strip())
         elif command == "/reset":
-            self.trace, self.pictures = Trace(), []
+            self._reset()
         elif line.startswith("/"):
             raise ValueError(f"There is no command {command}. {HELP}")
         elif line:
             self._ask(line)
+
+    def _reset(self) -> None:
+        """Another conversation. A trace is one conversation, so what is in a file stays there."""
+        self.number += 1
+        path = self.trace.path
+        if self.file and path and path.exists():
+            others = (self.file.with_stem(f"{self.file.stem}-{number}") for number in count(2))
+            path = next(other for other in others if not other.exists())
+            complain(f"{self.trace.path} keeps what was said; what follows goes to {path}.")
+        self.trace, self.pictures = Trace(path=path), []
 
     def _ask(self, text: str) -> None:
         """One answer. It is remembered as far as it got, unless it got to no answer at all."""
@@ -89,8 +115,12 @@ class _Chat:
                 self.pictures = []
 
     async def _answer(self, trace: Trace, printer: Printer) -> None:
+        """The tools are opened for each question: a browser trusts what the user has written by then, and strength and
+        mode may have changed. Only the files stay."""
+        path = self.trace.path
+        folder = path.with_suffix(".files") if path else self.folder / str(self.number)
         async with (
-            toolbox(self.tools, trace, self.backend, self.mind, complain) as tools,
+            toolbox(self.tools, trace, self.backend, self.mind, complain, folder) as tools,
             aclosing(self.mind.answer(trace, self.backend, tools)) as events,
         ):
             async for event in events:

@@ -22,9 +22,8 @@ from rich.table import Table
 from firesteel.server.access import check_rights
 from firesteel.server.settings import Settings, default_database
 from firesteel.server.store import Key, Store, StoreUnavailable, Usage
+from firesteel.server.store.access import COUNTS, DAY
 
-DAY = 86400.0
-_COUNTS = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 T = TypeVar("T")
 
 
@@ -55,7 +54,7 @@ def show(database: str, as_json: bool) -> None:
     """Prints all keys, without their secrets, the oldest first."""
     keys = _with(database, lambda store: store.keys())
     if as_json:
-        print(json.dumps([asdict(key) | {"status": _status(key)} for key in keys]))
+        print(json.dumps([asdict(key) | {"status": key.status} for key in keys]))
         return
     table = Table()
     for column in ("id", "name", "owner", "secret", "may use", "limits", "expires", "status"):
@@ -65,7 +64,7 @@ def show(database: str, as_json: bool) -> None:
         rights += ["admin"] if key.admin else []
         end = "never" if key.expires is None else _day(key.expires)
         start = f"{key.prefix}…"
-        table.add_row(key.id, key.name, key.owner, start, ", ".join(rights), _limits(key), end, _status(key))
+        table.add_row(key.id, key.name, key.owner, start, ", ".join(rights), _limits(key), end, key.status)
     _print(table)
 
 
@@ -90,15 +89,15 @@ def usage(database: str, since: float | None, as_json: bool) -> None:
     names = {key.id: key.name for key in keys}
     sums: dict[tuple[str, ...], Counter[str]] = {}
     for row in rows:
-        counts = {name: value for name, value in asdict(row).items() if name in _COUNTS}
+        counts = {name: value for name, value in asdict(row).items() if name in COUNTS}
         sums.setdefault((names.get(row.key, "–"), row.owner, row.model, row.mode), Counter()).update(counts)
     table = Table()
     for column in ("name", "owner", "model", "mode"):
         table.add_column(column)
-    for column in _COUNTS:
+    for column in COUNTS:
         table.add_column(column.removesuffix("_tokens"), justify="right")
     for who, total in sums.items():
-        table.add_row(*who, *(f"{total[column]:,}" for column in _COUNTS))
+        table.add_row(*who, *(f"{total[column]:,}" for column in COUNTS))
     _print(table)
 
 
@@ -114,12 +113,6 @@ def _with(database: str, work: Callable[[Store], Awaitable[T]]) -> T:
         return asyncio.run(run())
     except StoreUnavailable as error:
         raise ValueError(str(error)) from error
-
-
-def _status(key: Key) -> str:
-    if key.revoked is not None:
-        return "revoked"
-    return "expired" if key.expires is not None and key.expires <= time.time() else "active"
 
 
 def _limits(key: Key) -> str:

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from firesteel.cli.options import names
+
 app = typer.Typer()
 corpora = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make a training corpus.")
 app.add_typer(corpora, name="data")
 
-Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="kindling, or smoke for a try.", show_default=False)]
 Change = Annotated[
     list[str],
     typer.Option(
@@ -23,7 +24,10 @@ Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where to.", show_
 
 @app.command()
 def train(
-    recipe: Recipe,
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE", help="kindling, smoke, smoke-sparse, ladder, small.", show_default=False),
+    ],
     change: Change,
     out: Out = None,
 ) -> None:
@@ -35,7 +39,7 @@ def train(
 
 @app.command()
 def rl(
-    recipe: Recipe,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="kindling, small, smoke.", show_default=False)],
     change: Change,
     start: Annotated[
         str, typer.Option(metavar="DIR", help="The checkpoint to start from; kindling, or a .gguf file of ours.")
@@ -119,7 +123,7 @@ def sft(
 
 @corpora.command()
 def build(
-    recipe: Recipe,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="kindling, smoke.", show_default=False)],
     change: Change,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to.", show_default="runs/data-NAME")] = None,
 ) -> None:
@@ -173,7 +177,7 @@ def answers(
     from firesteel.tasks import FAMILIES
 
     learnt = [name for name in FAMILIES if name not in HELD_OUT]
-    run(model, families.split(",") if families else learnt, n, level, seed, out)
+    run(model, names(families) if families else learnt, n, level, seed, out)
 
 
 @app.command()

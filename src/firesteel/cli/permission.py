@@ -46,11 +46,14 @@ def permission(allowed: Sequence[str], ask: Callable[[str], Awaitable[str]] | No
 
 
 async def _at_the_terminal(question: str) -> str:
-    """Waits for a line without a thread, so that a cancelled run does not go on reading what is typed next."""
+    """Waits for a line, where it can without a thread: a cancelled run shall not go on reading what is typed next."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     print(question, end="", file=sys.stderr, flush=True)
-    loop.add_reader(sys.stdin.fileno(), ready.set)
+    try:
+        loop.add_reader(sys.stdin.fileno(), ready.set)
+    except NotImplementedError:  # Windows
+        return await asyncio.to_thread(sys.stdin.readline)
     try:
         await ready.wait()
     finally:

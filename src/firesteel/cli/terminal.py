@@ -16,10 +16,10 @@ _RESULT = 600  # characters of a tool's result that are shown
 
 
 def complain(error: Exception | str) -> None:
-    """One sentence on stderr."""
+    """One sentence on stderr, which may quote a model."""
     if isinstance(error, OSError) and error.strerror:
         error = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
-    print("firesteel:", " ".join(str(error).split()), file=sys.stderr)
+    print("firesteel:", harmless(" ".join(str(error).split())), file=sys.stderr)
 
 
 class Printer:
@@ -37,7 +37,7 @@ class Printer:
     def show(self, event: Event) -> None:
         if event.agent and event.kind != "vote":
             return self._lanes.show(event)
-        if event.kind == "error":
+        if event.kind in ("error", "limit"):
             return complain(event.text)
         if event.kind not in _SHOWN:
             return None

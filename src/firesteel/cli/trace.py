@@ -18,7 +18,7 @@ def trace(file: Path, sft: bool) -> None:
     """
     if not file.is_file():
         raise ValueError(f"There is no trace at {file}.")
-    recorded = Trace.open(file)
+    recorded = Trace.open(file, mend=False)
     if sft:
         print(json.dumps({"messages": [message.to_dict() for message in recorded]}, ensure_ascii=False))
         return

@@ -37,8 +37,8 @@ _CHUNK = 1024  # prompt tokens read in one pass
 class Rollout:
     """One sample, growing by one token a step.
 
-    `forced` marks tokens that the caller or the thinking budget wrote, not the model. `top` holds (token id,
-    log-probability), best first, as many as were asked for. `finish_reason`: "stop", "length" or "cancelled".
+    `top` holds (token id, log-probability), best first, as many as were asked for. `finish_reason`: "stop", "length" or
+    "cancelled".
     """
 
     index: int
@@ -46,7 +46,6 @@ class Rollout:
     cached_tokens: int = 0
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    forced: list[bool] = field(default_factory=list)
     top: list[tuple[tuple[int, float], ...]] = field(default_factory=list)
     finish_reason: str | None = None
 
@@ -263,7 +262,6 @@ class Engine:
             rollout = row.rollout
             rollout.token_ids.append(token)
             rollout.logprobs.append(own[at])
-            rollout.forced.append(bool(row.pending))
             if count := row.job.sampling.top:
                 rollout.top.append(tuple(zip(top_ids[at][:count], top_values[at][:count], strict=True)))
             if row.mask is not None:

@@ -30,7 +30,8 @@ def generate(
     whole = [prompt if isinstance(prompt, Prompt) else Prompt(prompt) for prompt in prompts]
     if not whole:
         return []
-    context = max(len(prompt.ids) for prompt in whole) + sampling.max_tokens
+    given = max(len(prompt.ids) for prompt in whole) + len(sampling.forced)
+    context = given + max(1, sampling.max_tokens)  # an engine takes no prompt that fills it, whatever comes behind
     engine = Engine(model, tokenizer, slots=min(slots, n * len(whole)), context=context)
     jobs = []
     for number, prompt in enumerate(whole):

@@ -13,8 +13,6 @@ Protocol: short-m@k (Hassid et al. 2025, arXiv 2505.17813) takes the majority of
 
 from __future__ import annotations
 
-import json
-import os
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -28,10 +26,11 @@ from firesteel.agent import Event, Limits, run
 from firesteel.agent.answers import Candidate, clusters
 from firesteel.agent.contemplate import Plan, contemplate
 from firesteel.backends import Backend, Completion, Request, complete
+from firesteel.evals.record import Lines
 from firesteel.evals.stats import Difference, paired_bootstrap, wilson
 from firesteel.format import Message, Trace
 from firesteel.tasks import get, make
-from firesteel.tasks.base import HELD_OUT, Problem
+from firesteel.tasks.base import Problem, held_out
 
 HIGH, LONGER = 256, 512
 ONE = "one thinker"
@@ -71,40 +70,20 @@ class Settings:
 
 
 class Record:
-    """Finished problems, in a file if `path` is one: a line of settings, then a line for each problem.
-
-    Raises ValueError for a file of other settings, and for one with a damaged line, but for the last, which a kill may
-    have torn and which is asked again.
-    """
+    """Finished problems, in a file (`record.Lines`) if `path` is one."""
 
     def __init__(self, settings: Settings, path: Path | None = None) -> None:
         self.settings, self.met = settings, dict[Key, Met]()
-        self._path = path
-        head = {"settings": json.loads(json.dumps(asdict(settings)))}
-        if path is None:
-            return
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(head) + "\n", encoding="utf-8")
-        whole = path.read_bytes()
-        whole = whole[: whole.rfind(b"\n") + 1]
-        os.truncate(path, len(whole))
-        for number, line in enumerate(whole.decode("utf-8", "replace").splitlines(), 1):
-            try:
-                row = json.loads(line)
-                if number == 1 and row != head:
-                    raise ValueError("it was made by another model or with other settings; name another file.")
-                if number > 1:
-                    self.met[Key(*row["problem"])] = {name: Outcome(**told) for name, told in row["outcomes"].items()}
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
+        self._lines = None if path is None else Lines(path, settings, self._keep)
+
+    def _keep(self, row: dict[str, Any]) -> None:
+        self.met[Key(*row["problem"])] = {name: Outcome(**told) for name, told in row["outcomes"].items()}
 
     def add(self, key: Key, met: Met) -> None:
         self.met[key] = met
-        if self._path is not None:
-            row = {"problem": key, "outcomes": {name: asdict(outcome) for name, outcome in met.items()}}
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+        if self._lines is not None:
+            outcomes = {name: asdict(outcome) for name, outcome in met.items()}
+            self._lines.append({"problem": key, "outcomes": outcomes})
 
     def results(self, keys: Sequence[Key]) -> Results:
         """The outcomes of those of these problems that are finished, in the same order for every strategy."""
@@ -119,7 +98,7 @@ def problems(families: Sequence[str], n: int, seeds: Sequence[int]) -> list[Key]
     """`n` of each family and seed; those of the first seed come first. Raises ValueError for unknown families."""
     for name in families:
         get(name)
-    return [Key(name, HELD_OUT * (seed + 1) + i, seed) for seed in seeds for name in families for i in range(n)]
+    return [Key(name, held_out(seed, i), seed) for seed in seeds for name in families for i in range(n)]
 
 
 async def measure(

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,10 +23,11 @@ from firesteel.agent.schedule import Joined
 from firesteel.backends import Backend, Request
 from firesteel.backends.resolve import PACKAGED
 from firesteel.evals.estimators import Shot
+from firesteel.evals.record import Lines
 from firesteel.evals.run import _ask
 from firesteel.format import STRENGTHS, Message, Part, strength_number
 from firesteel.tasks import get, make
-from firesteel.tasks.base import HELD_OUT, Problem
+from firesteel.tasks.base import Problem, held_out
 
 BRIEF = "Be brief: think only as much as you need."
 
@@ -105,7 +105,7 @@ def problems(families: Sequence[str], levels: Sequence[int], n: int, seeds: Sequ
     Raises ValueError for an unknown family and where nothing is left to ask.
     """
     keys = [
-        Key(family, HELD_OUT * (seed + 1) + i, level)
+        Key(family, held_out(seed, i), level)
         for seed in seeds
         for family in dict.fromkeys(families)
         for level in levels
@@ -140,29 +140,11 @@ def _weights(address: str) -> str:
 
 
 class Record:
-    """The file of finished pools. Raises ValueError for one of other settings or with damaged lines."""
+    """The file of finished pools (`record.Lines`)."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
-        self.path = path
         self._pools: dict[tuple[str, str, int, Key], Pool] = {}
-        head = {"settings": asdict(settings)}
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(head) + "\n", encoding="utf-8")
-        data = path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):  # a kill tore the last line
-            with path.open("r+b") as file:
-                file.truncate(whole)
-        for number, line in enumerate(data[:whole].decode("utf-8").split("\n")[:-1], start=1):
-            try:
-                row = json.loads(line)
-                if "settings" in row and row != head:
-                    raise ValueError(f"its settings are {row['settings']}; name another file with --out.")
-                if "settings" not in row:
-                    self._keep(_pool(row))
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
+        self._lines = Lines(path, settings, lambda row: self._keep(_pool(row)))
 
     def find(self, model: Model, condition: Condition, key: Key) -> Pool | None:
         """The pool, under the arm's present name; whoever has the same weights has answered already."""
@@ -170,8 +152,7 @@ class Record:
         return found and replace(found, arm=model.arm)
 
     def append(self, pool: Pool) -> None:
-        with self.path.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.write(json.dumps(asdict(pool), ensure_ascii=False) + "\n")
+        self._lines.append(asdict(pool))
         self._keep(pool)
 
     def _keep(self, pool: Pool) -> None:

@@ -14,13 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from PIL import Image
-
 from firesteel.backends import Backend, Request, complete
+from firesteel.evals.run import blanked
 from firesteel.evals.stats import wilson
-from firesteel.format import Message, Part
 from firesteel.tasks.albums import Album, families
-from firesteel.tasks.base import HELD_OUT, Family, Problem
+from firesteel.tasks.base import Family, Problem, held_out
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,7 @@ async def measure(
 
     async def ask(family: Family, problem: Problem) -> bool:
         nonlocal done
-        assert problem.image is not None
-        image = Image.new("RGB", problem.image.size, (128, 128, 128)) if blank_images else problem.image
-        message = Message("user", [Part(image=image), Part(text=problem.question)])
+        message = (blanked(problem) if blank_images else problem).message
         request = Request(messages=[message], strength=strength, temperature=0.0, max_tokens=max_tokens)
         async with gate:
             (said,) = await complete(backend, request)
@@ -82,7 +78,7 @@ async def measure(
 
     scores = []
     for kind, family in asked.items():
-        problems = [family.generate(random.Random(f"{kind}/{HELD_OUT * (seed + 1) + i}"), 1) for i in range(n)]
+        problems = [family.generate(random.Random(f"{kind}/{held_out(seed, i)}"), 1) for i in range(n)]
         tasks = [asyncio.create_task(ask(family, problem)) for problem in problems]
         try:
             correct = sum(await asyncio.gather(*tasks))

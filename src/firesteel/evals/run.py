@@ -18,7 +18,7 @@ from firesteel.agent.turn import Turn
 from firesteel.backends.base import Backend, Request
 from firesteel.evals.report import Report, Sample
 from firesteel.tasks import get, make
-from firesteel.tasks.base import HELD_OUT, Problem
+from firesteel.tasks.base import Problem, held_out
 
 
 async def evaluate(
@@ -47,7 +47,7 @@ async def evaluate(
     for name in families:
         if not 1 <= level <= get(name).levels:
             raise ValueError(f"Family {name} has levels 1 to {get(name).levels}, not {level}.")
-    jobs = [(name, HELD_OUT * (seed + 1) + i) for name in families for i in range(n)]
+    jobs = [(name, held_out(seed, i)) for name in families for i in range(n)]
     samples: dict[int, Sample] = {}
     waiting = iter(enumerate(jobs))
 
@@ -55,7 +55,7 @@ async def evaluate(
         # Problems are drawn when their turn comes, so that the pictures of thousands never lie in memory together.
         for index, (name, number) in waiting:
             problem = make(name, number, level)
-            asked = _blanked(problem) if blank_images else problem
+            asked = blanked(problem) if blank_images else problem
             request = Request(
                 messages=[asked.message],
                 strength=strength,
@@ -88,7 +88,7 @@ async def evaluate(
     return Report(settings, [samples[index] for index in range(len(jobs))])
 
 
-def _blanked(problem: Problem) -> Problem:
+def blanked(problem: Problem) -> Problem:
     """The same question about a uniform grey picture of the same size."""
     if problem.image is None:
         return problem

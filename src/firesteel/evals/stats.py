@@ -8,16 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_BOUNDS = (0.025, 0.975)  # of a 95 % percentile interval
 
-def wilson(correct: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """The score interval of a proportion (Wilson 1927): never outside [0, 1] and honest at 0 % and 100 %.
 
-    z = 1.96 is 95 %. Nothing measured (total = 0) is (0, 1).
+def wilson(correct: int, total: int) -> tuple[float, float]:
+    """The 95 % score interval of a proportion (Wilson 1927): never outside [0, 1] and honest at 0 % and 100 %.
+
+    Nothing measured (total = 0) is (0, 1).
     """
     assert 0 <= correct <= total
     if total == 0:
         return 0.0, 1.0
-    rate = correct / total
+    rate, z = correct / total, 1.96
     scale = 1 + z * z / total
     centre = rate + z * z / (2 * total)
     reach = z * math.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total))
@@ -34,9 +36,9 @@ class Difference:
 
 
 def paired_bootstrap(
-    first: Sequence[float], second: Sequence[float], rounds: int = 10_000, seed: int = 0, confidence: float = 0.95
+    first: Sequence[float], second: Sequence[float], rounds: int = 10_000, seed: int = 0
 ) -> Difference:
-    """mean(first - second) over the same problems in the same order, with a percentile bootstrap interval.
+    """mean(first - second) over the same problems in the same order, with a 95 % percentile bootstrap interval.
 
     Pairing matters: two models that fail on the same problems differ far more surely than their single intervals
     suggest. Raises ValueError when the two do not have the same, positive length.
@@ -47,7 +49,7 @@ def paired_bootstrap(
     values, counts = np.unique(np.subtract(first, second, dtype=float), return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(len(first), counts / len(first), size=rounds)  # (rounds, values)
     means = drawn @ values / len(first)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(means, _BOUNDS)
     return Difference(float(values @ counts / len(first)), float(low), float(high))
 
 
@@ -56,10 +58,9 @@ def crossed_bootstrap(
     second: np.ndarray,
     rounds: int = 2000,
     seed: int = 0,
-    confidence: float = 0.95,
     relative: bool = False,
 ) -> Difference:
-    """mean(first) - mean(second), or with `relative` mean(first) / mean(second) - 1, with a percentile interval.
+    """mean(first) - mean(second), or with `relative` mean(first) / mean(second) - 1, with a 95 % interval.
 
     (R, P) and (R', P) arrays: R trained models of one kind and R' of another over the same P problems in the same
     order. Problems are resampled together, models for each kind by themselves; with one model each this is the paired
@@ -81,7 +82,7 @@ def crossed_bootstrap(
         mean = first.mean() / below - 1
     else:
         found, mean = ours - theirs, first.mean() - second.mean()
-    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(found, _BOUNDS)
     return Difference(float(mean), float(low), float(high))
 
 

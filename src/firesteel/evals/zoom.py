@@ -28,7 +28,7 @@ from firesteel.agent.tools import Tool
 from firesteel.backends import Backend
 from firesteel.evals.stats import Difference, paired_bootstrap, wilson
 from firesteel.format import STRENGTHS, Message, Part, ToolCall, Trace
-from firesteel.tasks.base import HELD_OUT, Problem
+from firesteel.tasks.base import Problem, held_out
 from firesteel.tasks.tiny import Tiny
 
 ONCE, ZOOM = "at once", "zoom"
@@ -79,7 +79,7 @@ async def measure(
     if not 1 <= level <= family.levels:
         raise ValueError(f"The family tiny has levels 1 to {family.levels}, not {level}.")
     for done in range(n):
-        problem = family.generate(random.Random(f"tiny/{level}/{HELD_OUT * (seed + 1) + done}"), level)
+        problem = family.generate(random.Random(f"tiny/{level}/{held_out(seed, done)}"), level)
         for condition, (trace, tools) in (await _conditions(problem)).items():
             events = run(trace, backend, tools, _limits(max_tokens), **options)
             results.setdefault(condition, []).append(await _answered(family, problem, trace, events))
@@ -94,7 +94,7 @@ async def measure(
 async def _conditions(problem: Problem) -> dict[str, tuple[Trace, list[Tool]]]:
     """The conversation that each condition begins with, and its tools."""
     assert problem.image is not None
-    question = _question(problem)
+    question = problem.message
     where = {"img": 0, "bbox_2d": problem.facts["region"]}
     given = Message("assistant", "", tool_calls=[ToolCall("zoom", where, "call_0")])
     begun = {ONCE: [question], ZOOM: [question], "region given": [question, given]}
@@ -112,7 +112,7 @@ def _together(
     problem: Problem, backend: Backend, options: dict[str, Any], agents: int, number: int
 ) -> dict[str, tuple[Trace, AsyncGenerator[Event, None]]]:
     """What one thinker and several do with the tool and the tokens of `agents` thinkers."""
-    alone, shared = Trace([_question(problem)]), Trace([_question(problem)])
+    alone, shared = Trace([problem.message]), Trace([problem.message])
     limits, most = _limits(options["max_tokens"], agents), options["max_tokens"] * agents
     longer = options | {"strength": STRENGTHS["xhigh"], "max_tokens": most}
     drawn = options | {"temperature": Plan.temperature, "seed": number}
@@ -127,10 +127,6 @@ def _together(
 
 def _limits(turn_tokens: int, agents: int = 1) -> Limits:
     return Limits(turns=_TURNS * agents, turn_tokens=turn_tokens)
-
-
-def _question(problem: Problem) -> Message:
-    return Message("user", [Part(image=problem.image), Part(text=problem.question)])
 
 
 def _zoom(trace: Trace) -> Tool:

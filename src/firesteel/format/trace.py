@@ -21,6 +21,14 @@ from PIL import Image
 from firesteel.format.images import load_image
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
+_LIST = (list, tuple)
+_FORMS: dict[str, Any] = {
+    **dict.fromkeys(("reasoning", "reasoning_content", "commentary", "name", "tool_call_id"), str),
+    **dict.fromkeys(("tool_calls", "token_ids", "logprobs"), _LIST),
+    "content": (str, *_LIST),
+    "usage": Mapping,
+}
+_BEGINNING = b'{"role": '  # of every line that is written here
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,8 @@ class Part:
         An `image_url` must be a base64 data URL; `image` may be an open picture, bytes or a path, so a server must
         not let strangers use it. Raises ValueError for other types and for pictures that cannot be read.
         """
+        if not isinstance(item, Mapping):
+            raise ValueError("A content part must be an object.")
         kind = item.get("type")
         if kind == "text" and isinstance(item.get("text"), str):
             return cls(text=item["text"])
@@ -76,10 +86,10 @@ class ToolCall:
     @classmethod
     def of(cls, item: Mapping[str, Any]) -> ToolCall:
         """From `{"id", "function": {"name", "arguments"}}` or the bare function; arguments may be JSON text."""
-        function = item.get("function", item)
-        name, arguments = function.get("name"), function.get("arguments", {})
-        if not isinstance(name, str):
+        function = item.get("function", item) if isinstance(item, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(name := function.get("name"), str):
             raise ValueError("A tool call needs a name.")
+        arguments = function.get("arguments", {})
         if isinstance(arguments, str):
             try:
                 arguments = json.loads(arguments or "{}")
@@ -152,9 +162,12 @@ class Message:
         """From an OpenAI-style dict (or a message, unchanged). Raises ValueError for what it cannot read."""
         if isinstance(item, Message):
             return item
+        if not isinstance(item, Mapping):
+            raise ValueError("A message must be an object.")
+        for name, form in _FORMS.items():
+            if item.get(name) and not isinstance(item[name], form):
+                raise ValueError(f"The {name!r} of a message cannot be {item[name]!r:.100}.")
         content = item.get("content") or ""
-        if not isinstance(content, (str, list, tuple)):
-            raise ValueError("The content of a message must be text or a list of parts.")
         return cls(
             role=str(item.get("role")),
             content=content
@@ -185,23 +198,25 @@ class Trace:
     pictures: str | None = None
 
     @classmethod
-    def open(cls, path: Path, pictures: str | None = None) -> Trace:
+    def open(cls, path: Path, pictures: str | None = None, *, mend: bool = True) -> Trace:
         """Reads the trace at `path`, if there is one, and goes on writing to it.
 
-        A last line without its end was torn by a crash and is cut off. Raises ValueError for any other bad line.
+        A last line without its end was torn by a crash; it is left out and, with `mend`, cut off the file. Raises
+        ValueError for any other bad line, and then the file stays as it is.
         """
         messages = []
         if path.exists():
-            data = path.read_bytes()
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                with path.open("r+b") as file:
-                    file.truncate(whole)
-            for number, line in enumerate(data[:whole].decode("utf-8").split("\n")[:-1], start=1):
+            *lines, torn = path.read_bytes().split(b"\n")
+            for number, line in enumerate(lines, start=1):
                 try:
                     messages.append(_message_of_line(line, path.parent))
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise ValueError(f"{path}, line {number}: {error}") from error
+            if torn[: len(_BEGINNING)] != _BEGINNING[: len(torn)]:
+                raise ValueError(f"{path}, line {len(lines) + 1}: this is no line of a trace.")
+            if torn and mend:
+                with path.open("r+b") as file:
+                    file.truncate(sum(len(line) + 1 for line in lines))
         return cls(messages, path, pictures)
 
     def append(self, message: Message) -> None:
@@ -233,19 +248,25 @@ class Trace:
         return {"type": "image", "file": name}
 
 
-def _message_of_line(line: str, folder: Path) -> Message:
-    record = json.loads(line)
+def _message_of_line(line: bytes, folder: Path) -> Message:
+    record = json.loads(line.decode("utf-8"))
     if not isinstance(record, dict):
         raise ValueError("a message must be a JSON object.")
-    parts = []
-    for item in record.get("content", ()):
-        if "file" in item:
-            file = (folder / item["file"]).resolve()
-            if not file.is_relative_to(folder.resolve()):
-                raise ValueError(f"the picture {item['file']} lies outside the folder of the trace.")
-            item = {"type": "image", "image": file}
-        parts.append(Part.of(item))
-    return Message.of(record | {"content": parts})
+    if isinstance(content := record.get("content"), list):
+        record["content"] = [_opened(item, folder) for item in content]
+    return Message.of(record)
+
+
+def _opened(item: Any, folder: Path) -> Any:
+    """A part, its picture read from the file that it names."""
+    if not isinstance(item, dict) or "file" not in item:
+        return item
+    if not isinstance(item["file"], str):
+        raise ValueError("a picture must name its file.")
+    file = (folder / item["file"]).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        raise ValueError(f"the picture {item['file']} lies outside the folder of the trace.")
+    return {"type": "image", "image": file}
 
 
 def _png(image: Image.Image) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from firesteel.model.checkpoint import INDEX, load, save
+from firesteel.model.checkpoint import WEIGHT_FILES, load, save
 
 
 def average(directories: Sequence[Path], out: Path, weights: Sequence[float] = ()) -> None:
@@ -33,9 +33,8 @@ def average(directories: Sequence[Path], out: Path, weights: Sequence[float] = (
     first = load(directories[0], torch.float32)
     shares = [weight / sum(weights) for weight in weights]
     total = {name: shares[0] * t.double() for name, t in first.state_dict().items() if t.is_floating_point()}
-    for directory, share in zip(
-        directories[1:], shares[1:], strict=True
-    ):  # one after the other, so that two at most are in memory
+    # One after the other, so that they need no more memory the more they are.
+    for directory, share in zip(directories[1:], shares[1:], strict=True):
         other = load(directory, torch.float32)
         if other.config != first.config:
             raise ValueError(f"{directory} is not of the same shape as {directories[0]}.")
@@ -45,5 +44,5 @@ def average(directories: Sequence[Path], out: Path, weights: Sequence[float] = (
     first.load_state_dict({name: tensor.float() for name, tensor in total.items()}, strict=False)
     save(first, out)
     for path in directories[0].iterdir():
-        if path.is_file() and path.suffix != ".safetensors" and path.name not in (INDEX, "config.json"):
+        if path.is_file() and path.name != "config.json" and not path.name.endswith(WEIGHT_FILES):
             shutil.copy(path, out)

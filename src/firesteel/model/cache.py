@@ -42,27 +42,24 @@ class Cache:
         self.slots = [
             max_len if kind == "full_attention" else min(max_len, config.sliding_window) for kind in config.layer_types
         ]
-        # One slot more than is read takes what a step must not keep (right padding).
+        # One slot more than is read takes what later tokens of the same step push out of the ring.
         shapes = [(rows, config.num_key_value_heads, slots + 1, config.head_dim) for slots in self.slots]
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for shape in shapes]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for shape in shapes]
 
-    def step(self, length: int, rows: Sequence[int] | None = None, valid: Sequence[int] | None = None) -> Step:
+    def step(self, length: int, rows: Sequence[int] | None = None) -> Step:
         """Plan a forward pass over `length` more tokens of each of the given rows (None: all) and count them.
 
-        `valid` says how many of them are real in each row, the others being padding on the right; None: all.
         Rows that follow each other are read in place, others are gathered first: keep running rows together.
         Raises ValueError where a row would outgrow the cache.
         """
         rows = range(len(self.lengths)) if rows is None else rows
-        valid = [length] * len(rows) if valid is None else valid
         starts = [self.lengths[row] for row in rows]
-        for row, start, count in zip(rows, starts, valid, strict=True):
-            assert 0 <= count <= length
-            if start + count > self.max_len:
-                raise ValueError(f"A sequence of {start + count} tokens does not fit a cache of {self.max_len}.")
-            self.lengths[row] = start + count
-        return Step(self, length, list(rows), starts, list(valid))
+        if max(starts) + length > self.max_len:
+            raise ValueError(f"A sequence of {max(starts) + length} tokens does not fit a cache of {self.max_len}.")
+        for row in rows:
+            self.lengths[row] += length
+        return Step(self, length, list(rows), starts)
 
     def copy(self, source: int, targets: Sequence[int]) -> None:
         """Let other rows go on from what `source` holds."""
@@ -93,7 +90,7 @@ class _Plan:
 class Step:
     """One planned forward pass: the `Attend` of the decoder that reads and fills the cache."""
 
-    def __init__(self, cache: Cache, length: int, rows: list[int], starts: list[int], valid: list[int]) -> None:
+    def __init__(self, cache: Cache, length: int, rows: list[int], starts: list[int]) -> None:
         self.cache = cache
         self.length = length
         device = cache.device
@@ -102,20 +99,19 @@ class Step:
         self.starts = starts
         start = torch.tensor(starts, device=device)[:, None]
         self.positions = start + torch.arange(length, device=device)  # (b, T)
-        end = start + torch.tensor(valid, device=device)[:, None]
         row = torch.tensor(rows, device=device)
         plans: dict[int, _Plan] = {}
         for slots in cache.slots:
             if slots not in plans:
-                plans[slots] = self._next(slots, rows, valid) if length == 1 else self._chunk(slots, row, start, end)
+                plans[slots] = self._next(slots, rows) if length == 1 else self._chunk(slots, row, start)
         self.plans = [plans[slots] for slots in cache.slots]
 
-    def _next(self, slots: int, rows: list[int], valid: list[int]) -> _Plan:
+    def _next(self, slots: int, rows: list[int]) -> _Plan:
         """One token per row: it is written first, and then all it may see lies in the ring. Planned without torch."""
         heads = self.cache.keys[0].shape[1]
         write = [
-            (row * heads + head) * (slots + 1) + (start % slots if real else slots)
-            for row, start, real in zip(rows, self.starts, valid, strict=True)
+            (row * heads + head) * (slots + 1) + start % slots
+            for row, start in zip(rows, self.starts, strict=True)
             for head in range(heads)
         ]
         place = torch.tensor(write, device=self.cache.device)
@@ -125,12 +121,12 @@ class Step:
         visible = torch.arange(seen, device=self.cache.device) <= self.positions  # (b, seen)
         return _Plan(place, seen, self._additive(visible)[:, None, None], False)
 
-    def _chunk(self, slots: int, row: Tensor, start: Tensor, end: Tensor) -> _Plan:
+    def _chunk(self, slots: int, row: Tensor, start: Tensor) -> _Plan:
         """Several tokens per row: they see each other and what the ring held before them."""
         cache, positions = self.cache, self.positions
         heads = cache.keys[0].shape[1]
-        # Padding and what later tokens of the same step push out of the ring go to the spare slot.
-        kept = (positions < end) & (positions >= end - slots)
+        # What later tokens of the same step push out of the ring goes to the spare slot.
+        kept = positions >= start + self.length - slots
         place = torch.where(kept, positions % slots, slots)[:, None]  # (b, 1, T)
         head = torch.arange(heads, device=cache.device)[None, :, None]
         write = ((row[:, None, None] * heads + head) * (slots + 1) + place).flatten()

@@ -16,6 +16,8 @@ from firesteel.model.muse import Muse
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+# How files of weights end, ours and others', with their indexes: they are not copied beside new ones.
+WEIGHT_FILES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".gguf", ".pt", ".pth")
 HEAD = "lm_head.weight"
 # These stay in fp32 whatever the rest is loaded in, as published.
 FP32 = ("residual_gate.gate", "mlp.gate.weight", "e_score_correction_bias")

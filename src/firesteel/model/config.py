@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from math import prod
 from pathlib import Path
 from typing import Any, Self
@@ -269,10 +269,6 @@ class Config:
             for name in [n for n in text if n.startswith(("moe_", "mlp_", "routed_", "residual_")) or "experts" in n]:
                 del text[name]
         return data
-
-    def with_text(self, **changes: Any) -> Self:
-        """A copy whose decoder differs."""
-        return replace(self, text=replace(self.text, **changes))
 
 
 def _fill(config: object, name: str, value: Any) -> None:

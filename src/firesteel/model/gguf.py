@@ -89,18 +89,16 @@ _TABLE = "v.position_embd.weight"  # interpolated, which needs F32
 Array = NDArray[np.float32]
 
 
-def export(
-    directory: str | Path, model_path: str | Path, mmproj_path: str | Path | None = None, dtype: str = "Q8_0"
-) -> tuple[Path, Path]:
-    """Writes the checkpoint in `directory` as `model_path` and `mmproj_path` (default: `<stem>-mmproj.gguf` beside).
+def export(directory: str | Path, model_path: str | Path, dtype: str = "Q8_0") -> tuple[Path, Path]:
+    """Writes the checkpoint in `directory` as `model_path` and, beside it, `<stem>-mmproj.gguf`; returns both paths.
 
-    `dtype`: F32, BF16 or Q8_0, of the matrices; vectors and the vision tower's tables stay F32. Returns both paths.
-    Raises ValueError for a checkpoint that llama.cpp's muse-glimmer graphs cannot express.
+    `dtype`: F32, BF16 or Q8_0, of the matrices that its blocks fit. All else stays F32, but with the last two the patch
+    embedding is F16. Raises ValueError for a checkpoint that llama.cpp's muse-glimmer graphs cannot express.
     """
     if dtype not in DTYPES:
         raise ValueError(f"The GGUF type {dtype!r} is none of {', '.join(DTYPES)}.")
     directory, model_path = Path(directory), Path(model_path)
-    mmproj_path = Path(mmproj_path) if mmproj_path else mmproj_path_of(model_path)
+    mmproj_path = mmproj_path_of(model_path)
     model = load(directory)
     check(model.config)
     tensors = dict(to_gguf(model.state_dict(), model.config))

@@ -60,7 +60,7 @@ def kindling() -> Recipe:
 
 
 def smoke() -> Recipe:
-    """A handful of everything that needs no file of yours."""
+    """A handful of everything that needs no file of yours. Raises ValueError where reasoning-gym is missing."""
     gym = find_spec("reasoning_gym")
     if gym is None or gym.origin is None:
         raise ValueError("The smoke corpus reads a book that reasoning-gym carries: pip install 'firesteel[data]'.")

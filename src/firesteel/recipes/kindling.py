@@ -2,11 +2,11 @@
 
 - Sized for two cores without bf16 units: some 400,000 samples pass in a few hours, which teaches more than a wider
   model that sees half as many. Control tokens stand at the published offsets from the first special id.
-- The stages: running text, picture descriptions and worked tasks together; worked tasks mostly; a reading stage for the
-  vision tower, because the first two left digits and letters unread; a stage of transcripts, because the decoder did
-  not use what the tower now saw; worked tasks again, at the end those more often that were still weak; conversations
-  that call tools; photographs, pages and looking closer; harder tasks; letters within words and small type; answers
-  to be judged, which the packaged weights have not learnt.
+- The stages: running text, picture descriptions and worked tasks together; worked tasks mostly; two reading stages for
+  the vision tower, because the first two left digits and letters unread; worked tasks, and a stage of transcripts,
+  because the decoder did not use what the tower now saw; worked tasks again, at the end those more often that were
+  still weak; conversations that call tools; photographs, pages and looking closer; harder tasks; letters within words
+  and small type; answers to be judged, which the packaged weights have not learnt.
 - Rows of 384 to 512 tokens hold whole samples and stay within the sliding window; those of looks go beyond it.
 """
 
@@ -82,8 +82,8 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
     """Name the text with `--set sources=...`; without text it learns from tasks and pictures alone.
 
     `--set albums=FILE,FILE` names photographs and pages that `firesteel data pictures` made, for the stages from
-    `albums` on. The last stage needs what the model answered after the one before: `firesteel data answers` makes the
-    file, and `--set pools=FILE` adds the stage.
+    `albums` to `fine`. The last stage needs what the model answered after the one before: `firesteel data answers`
+    makes the file, and `--set pools=FILE` adds the stage.
     """
     seen = Mix(
         pictures=0.3 if albums else 0.0,
@@ -138,7 +138,7 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
     )
     return Run(
         name="kindling",
-        max_image_tokens=36,  # 168 x 168 pixels: the size of all that it is shown here
+        max_image_tokens=36,  # as many as 168 x 168 pixels take; larger pictures are shrunk to that
         model=glimmer(vocab=8192, width=192, layers=6, heads=3, ffn=512, vision_width=128, vision_layers=4),
         stages=(
             Stage(name="pretrain", steps=600, mix=Mix(text=0.15, captions=0.4, visual=0.65), optim=Optim(decay=0.1)),

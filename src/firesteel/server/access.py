@@ -117,7 +117,7 @@ class Access:
             key = await self._key(secret) if secret else None
         except StoreUnavailable as error:
             raise store_unavailable() from error
-        if key is None or key.revoked is not None or (key.expires is not None and key.expires <= time.time()):
+        if key is None or key.status != "active":
             headers = {"www-authenticate": "Bearer"}
             raise ApiError(401, "A valid API key is needed.", code="invalid_api_key", headers=headers)
         return Caller(key.owner, key)

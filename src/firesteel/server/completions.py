@@ -39,7 +39,7 @@ from firesteel.server.chat.reply import usage_of
 from firesteel.server.chat.routes import failed
 from firesteel.server.errors import invalid
 from firesteel.server.http import EventStream, answer_json, body_of, caller_of, connected, event, service_of
-from firesteel.server.reading import Loose
+from firesteel.server.reading import Loose, stops_of
 from firesteel.server.service import Service, work
 from firesteel.server.tokens import checked_ids, encode, tokenizer_of
 
@@ -123,7 +123,7 @@ def request_of(service: Service, body: CompletionBody, ids: list[int]) -> Contin
             top_p=1.0 if body.top_p is None else body.top_p,
             top_k=max(0, body.top_k or 0),
             seed=body.seed,
-            stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
+            stop=stops_of(body.stop),
             logprobs=body.logprobs,
             logit_bias=body.logit_bias or {},
             presence_penalty=body.presence_penalty or 0.0,

@@ -142,7 +142,7 @@ async def _read(
     """Items as they are listed, checked as what goes on from the items `before`. Raises ApiError."""
     service = service_of(request)
     reader = Reader(service, caller_of(request), await service.part(Seals).ready())
-    await reader.read(before, "", "conversation")
+    await reader.read(before, "", "conversation", kept=True)
     told = len(reader.items)
     await reader.read(items, f"resp_{secrets.token_hex(12)}", "items")
     return reader.items[told:]

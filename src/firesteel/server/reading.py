@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,6 +24,7 @@ from firesteel.server.service import Service
 
 # Tools of other makers' servers that ours can stand for; unknown ones are left alone.
 _KNOWN_TOOLS = {"code_interpreter": "python", "web_search": "web", "web_search_preview": "web"}
+_MOST_STOPS, _LONGEST_STOP = 16, 1000  # strings, characters of one: each piece of an answer is searched for all
 OURS = "firesteel:"  # a tool's type that asks for one of ours by name
 
 
@@ -76,8 +77,8 @@ def mind_of(
     if "temperature" not in given and mode != "contemplating":
         # A small model answers best greedily, but several answers should differ.
         given["temperature"] = (0.0 if n == 1 else 1.0) if settings.temperature is None else settings.temperature
-    if not _well_formed(given.get("json_schema", {})):
-        raise invalid("The schema of the answer is no JSON schema.", code="invalid_schema")
+    if (fault := _fault(given.get("json_schema", {}))) is not None:
+        raise invalid(f"The schema of the answer is no JSON schema: look at {fault}.", code="invalid_schema")
     if "logprobs" in given and service.backend.tokenizer is None:
         raise invalid(f"{service.names.name} gives no log-probabilities here.", "logprobs")
     return Mind(
@@ -104,6 +105,14 @@ def strength_of(effort: str | int | None, default: str) -> int:
     return number
 
 
+def stops_of(given: str | Sequence[str] | None, param: str = "stop") -> tuple[str, ...]:
+    """The strings at which an answer ends. Raises ApiError for too many or too long ones."""
+    stops = (given,) if isinstance(given, str) else tuple(given or ())
+    if len(stops) > _MOST_STOPS or any(len(stop) > _LONGEST_STOP for stop in stops):
+        raise invalid(f"There may be {_MOST_STOPS} stop strings of at most {_LONGEST_STOP:,} characters.", param)
+    return stops
+
+
 def tools_of(service: Service, kinds: Sequence[str], extras: Extras | None) -> tuple[str, ...]:
     """Names of the tools that run here, from the types of tools in a body and our extras, in order and once each.
 
@@ -124,29 +133,59 @@ def function_tool(name: str, description: str | None, parameters: Mapping[str, A
     Raises ApiError for parameters that are no JSON schema; a keyword that is null (as Go writes empty lists) is none.
     """
     schema = {key: value for key, value in (parameters or {}).items() if value is not None} or {"type": "object"}
-    if not _well_formed(schema):
-        raise invalid(f"The parameters of the tool {name!r} are no JSON schema.", "tools", "invalid_schema")
+    if (fault := _fault(schema)) is not None:
+        message = f"The parameters of the tool {name!r} are no JSON schema: look at {fault}."
+        raise invalid(message, "tools", "invalid_schema")
     return {"type": "function", "function": {"name": name, "description": description or "", "parameters": schema}}
 
 
-def _well_formed(schema: Any, depth: int = 0) -> bool:
-    """Whether the keywords that are read beneath have their form, at every level."""
+def _fault(schema: Any, place: str = "", depth: int = 0) -> str | None:
+    """The place of a keyword that is read beneath and has not its form, at any level; None for a good schema."""
     if isinstance(schema, bool):
-        return True
+        return None
     if not isinstance(schema, Mapping) or depth > 100:
-        return False
-    types, properties = schema.get("type", []), schema.get("properties", {})
-    required, choices, *unions = (schema.get(key, []) for key in ("required", "enum", "anyOf", "oneOf", "allOf"))
-    words = [types] if isinstance(types, str) else types
-    if not all(isinstance(each, list) for each in (words, required, choices, *unions)):
-        return False
-    if not isinstance(properties, Mapping) or not isinstance(schema.get("$ref", ""), str):
-        return False
-    beneath = [*properties.values(), *(option for options in unions for option in options)]
-    beneath += [schema[key] for key in ("items", "additionalProperties") if key in schema]
-    return all(isinstance(word, str) for word in (*words, *required)) and all(
-        _well_formed(each, depth + 1) for each in beneath
-    )
+        return place
+    for key, value in schema.items():
+        here = f"{place}.{key}" if place else key
+        if key in ("items", "additionalProperties"):
+            beneath = [(here, value)]
+        elif key in _OBJECTS and isinstance(value, Mapping):
+            beneath = [(f"{here}.{name}", each) for name, each in value.items()]
+        elif key in _LISTS and isinstance(value, list):
+            beneath = [(f"{here}.{number}", each) for number, each in enumerate(value)]
+        elif key in _FORMS and not _FORMS[key](value):
+            return here
+        else:
+            continue
+        for where, each in beneath:
+            if (fault := _fault(each, where, depth + 1)) is not None:
+                return fault
+    return None
+
+
+def _words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
+def _number(value: Any) -> bool:
+    """Or null, which counts as none; true and false are what `exclusiveMinimum` was in older schemas."""
+    return value is None or isinstance(value, int | float)
+
+
+def _count(value: Any) -> bool:
+    return value is None or (type(value) is int and value >= 0)
+
+
+_OBJECTS, _LISTS = ("properties", "$defs", "definitions"), ("anyOf", "oneOf", "allOf", "prefixItems")  # of schemas
+_FORMS: dict[str, Callable[[Any], bool]] = {
+    "$ref": lambda value: isinstance(value, str),
+    "type": lambda value: isinstance(value, str) or _words(value),
+    "required": _words,
+    "enum": lambda value: isinstance(value, list),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _number),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), _count),
+    **dict.fromkeys((*_OBJECTS, *_LISTS), lambda value: False),  # which are no object and no list
+}
 
 
 class Pictures:
@@ -155,6 +194,7 @@ class Pictures:
     def __init__(self, service: Service, caller: Caller) -> None:
         self._service, self._caller = service, caller
         self._read = 0
+        self.counted = True  # whether those that are read now count against the cap of a request
 
     async def of_url(self, url: str, param: str) -> Part:
         """From a data URL, or, where the operator allows it, from the web. Raises ApiError."""
@@ -187,7 +227,7 @@ class Pictures:
 
     async def of_bytes(self, data: bytes, param: str) -> Part:
         settings = self._service.settings
-        self._read += 1
+        self._read += self.counted
         if self._read > settings.images:
             raise invalid(f"There are more than {settings.images} pictures.", param)
         if len(data) > settings.image_bytes:

@@ -127,6 +127,7 @@ def _server(service: Service) -> _Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        ws_max_size=service.settings.body_bytes,
         timeout_graceful_shutdown=int(_LAST_WORDS),
     )
     return _Server(config)

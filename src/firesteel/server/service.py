@@ -138,9 +138,9 @@ async def work(
     except ValueError as error:
         job.outcome = "error"
         raise _failure(error, begun=bool(job.last_piece)) from error
-    except ApiError as error:
+    except Exception as error:
         job.outcome = "error"
-        if error.status == 429:
+        if isinstance(error, ApiError) and error.status == 429:
             service.metrics.refused()
         raise
     finally:

@@ -1,4 +1,4 @@
-"""How the server is run. Every cap that a stranger could lean against is here."""
+"""How the server is run: what an operator may choose. Caps that nobody needs to choose stand where they hold."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Product(Family):
             full = ". ".join(f"{a}*{row}: {times(a, row)}" for row in rows)
             if len(rows) == 2:
                 full += ". " + plus(a * rows[0], a * rows[1])
-        # Either order is asked, and the question alone decides nothing: the working always splits the longer number.
+        # Either order is asked, whichever number the working splits: at level 1 the longer one, above it `b`.
         pair = (b, a) if rng.random() < 0.3 else (a, b)
         question = rng.choice(self.PHRASES).format(*pair)
         return Problem(self.name, level, question, answer, terse, f"{full}. So {answer}.")

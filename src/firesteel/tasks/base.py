@@ -22,6 +22,11 @@ from firesteel.format import STRENGTHS, Message, Part
 HELD_OUT = 1_000_000_000  # seeds from here on are for evaluation; training draws below
 
 
+def held_out(seed: int, number: int = 0) -> int:
+    """The number of problem `number` of evaluation seed `seed`: no training draws it."""
+    return HELD_OUT * (seed + 1) + number
+
+
 @dataclass(frozen=True)
 class Problem:
     """One question with its truth.

@@ -1,8 +1,8 @@
 """Bar, line and pie charts with values to read, compare, add and subtract.
 
-Level 1 prints every value in large bold type. Level 2 has more items in smaller type and questions in two steps.
-Level 3 prints no values: bars and points are read from an axis (multiples of 5), a pie's shares are turned into
-counts.
+Level 1 prints every value in large bold type. Level 2 has more items in smaller type and more questions in two steps.
+At level 3 bars and points are read from an axis (multiples of 5); a pie prints its shares, with its legend in another
+order, and has them turned into counts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PIE_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "br
 
 Phrases = dict[str, tuple[str, ...]]
 
-# {a} and {b} are the names asked for, {n} a bound. The first item of every chart is `largest` or `smallest` by value.
+# {a} and {b} are the names asked for, {n} a bound or, of a pie, how many people were asked.
 BAR: Phrases = {
     "value": ("what is the value of {a}?", "how high is bar {a}?", "read bar {a}."),
     "largest": ("which bar is the largest?", "which bar is the tallest?", "name the highest bar."),

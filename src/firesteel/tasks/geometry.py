@@ -15,9 +15,8 @@ from firesteel.tasks.drawing import Box, put
 
 Point = tuple[float, float]
 Stroke = tuple[Point, Point]
-Label = tuple[
-    str, str, int
-]  # where it is ("side" i runs from corner i to the next, "angle" i is at it, "inside"), text
+# Where it is ("side" i runs from corner i to the next, "angle" i is at it, "extra" the thin stroke, "inside"), text, i.
+Label = tuple[str, str, int]
 
 PERIMETER = ("what is the perimeter?", "how long is the way around?", "find the perimeter.")
 AREA = ("what is the area?", "how large is the area?", "find the area.")
@@ -321,7 +320,7 @@ class Geometry(Family):
     def check(self, problem: Problem, text: str) -> bool:
         """Equality; angles may carry their unit."""
         given = normalise(text)
-        if "angle" in problem.facts["kind"].split("_")[-1]:
+        if problem.facts["kind"].split("_")[-1] in ("angle", "angles"):
             given = given.removesuffix("°").removesuffix(" degrees")
         return given == problem.answer
 

@@ -43,7 +43,6 @@ LEFT_OUT = {
     "bf": "it prints while it draws",
     "composite": "it is a mixture of the others",
 }
-SLOW = frozenset({"arc_agi", "codeio", "figlet_font", "futoshiki", "group_anagrams", "zebra_puzzles"})  # > 50 ms each
 
 # The only form in which an answer is shown to a checker that would evaluate it. Powers are no part of countdown.
 PLAIN = {
@@ -105,12 +104,9 @@ def family(name: str) -> Gym:
     return Gym(task)
 
 
-def names(slow: bool = True) -> list[str]:
-    """The tasks that can be asked, without their prefix; `slow` includes those that take long to draw.
-
-    Raises ValueError where reasoning-gym is missing.
-    """
-    return [task for task in sorted(_library().DATASETS) if task not in LEFT_OUT and (slow or task not in SLOW)]
+def names() -> list[str]:
+    """The tasks that can be asked, without their prefix. Raises ValueError where reasoning-gym is missing."""
+    return [task for task in sorted(_library().DATASETS) if task not in LEFT_OUT]
 
 
 @cache

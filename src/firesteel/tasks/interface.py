@@ -251,7 +251,7 @@ def _symbol(pen: ImageDraw.ImageDraw, word: str, x: float, y: float, r: float, f
             pen.rectangle((x - r, middle - r / 6, x + r, middle + r / 6), fill=fill)
 
 
-def _thousandths(box: Box, image: Image.Image) -> Box:
+def thousandths(box: Box, image: Image.Image) -> Box:
     """Pixels to thousandths of the picture's width and height."""
     across, down = 1000 / image.width, 1000 / image.height
     return box[0] * across, box[1] * down, box[2] * across, box[3] * down
@@ -289,7 +289,7 @@ class _Grounding(Family):
 
     def generate(self, rng: random.Random, level: int) -> Problem:
         window = _Window(rng, level)
-        frames = [_thousandths(widget.box, window.image) for widget in window.widgets]
+        frames = [thousandths(widget.box, window.image) for widget in window.widgets]
         target = rng.randrange(len(frames))
         widget, frame = window.widgets[target], frames[target]
         places = [f"{each.label} {_middle(frame)}" for each, frame in zip(window.widgets, frames, strict=True)]

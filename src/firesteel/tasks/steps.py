@@ -1,6 +1,6 @@
 """Worked steps in words that a very small model can follow: sums column by column, a running winner.
 
-Every function returns text without a closing full stop whose last word is the result.
+Every function returns text without a closing full stop; that of a sum or difference ends in its result.
 """
 
 from __future__ import annotations

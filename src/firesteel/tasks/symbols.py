@@ -11,7 +11,7 @@ from firesteel.tasks.steps import minus, plus
 
 
 class Compare(Family):
-    """The largest, smallest or (of three) second largest number.
+    """The largest, smallest or (of the lesser count) second largest number.
 
     Level 1: three or four numbers of two or three digits; level 2: four or five of two to four digits; level 3: five
     or six of three to five digits that share their beginning.

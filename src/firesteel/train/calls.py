@@ -2,8 +2,8 @@
 
 - Names, parameters and values are drawn at random, so that copying them from the schema and from the question is all
   that can be learnt. Some tools are everyday ones (weather, search, sums), asked for as people ask.
-- Half of the conversations go on with the tool's result and an answer that tells it; in some, tools are there and the
-  question needs none.
+- Nearly half of the calls go on with the tool's result and an answer that tells it; in some conversations, tools are
+  there and the question needs none.
 - Four in ten are texts to say again, without a tool: an argument is a few tokens of copying, these are dozens.
 - The thought names the tool, with more strength its arguments too, as the tasks' worked solutions do.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,16 +50,21 @@ class _Tool:
     result: str
 
 
-def conversation(rng: random.Random, strength: int) -> tuple[list[Message], list[dict[str, Any]]]:
-    """Messages that end with the assistant's, and the schemas of the tools that are there."""
+def conversation(
+    rng: random.Random, strength: int, families: Iterable[str] = FAMILIES
+) -> tuple[list[Message], list[dict[str, Any]]]:
+    """Messages that end with the assistant's, and the schemas of the tools that are there.
+
+    Questions that need no tool are of those of `families` that have no pictures.
+    """
     if rng.random() < 0.4:
         return _said_after(rng, strength), []
     tools = [_everyday(rng) if rng.random() < 0.4 else _made_up(rng) for _ in range(1 if rng.random() < 0.75 else 2)]
     if len({tool.schema["name"] for tool in tools}) < len(tools):
         tools = tools[:1]
     schemas = [{"type": "function", "function": tool.schema} for tool in tools]
-    if rng.random() < 0.15:  # a question that needs none of them
-        textual = [name for name, family in FAMILIES.items() if not family.visual]
+    textual = [name for name in families if not FAMILIES[name].visual]
+    if rng.random() < 0.15 and textual:  # a question that needs none of them
         problem = make(rng.choice(textual), rng.randrange(HELD_OUT), 1)
         said = Message("assistant", problem.answer, thought(problem, strength))
         return [Message("user", problem.question), said], schemas

@@ -72,19 +72,26 @@ def place_of(path: Path) -> Place:
 
 
 def keep(path: Path, ranks: Ranks) -> None:
-    """Sets a copy of a checkpoint aside as `plateau-STAGE-STEP`."""
+    """Sets a copy of a checkpoint aside as `plateau-STAGE-STEP`; it has that name when it is whole."""
     stage, step = place_of(path)
     if ranks.first:
-        name = f"plateau-{stage:02}-{step:07}"
+        kept = path.with_name(f"plateau-{stage:02}-{step:07}{path.suffix}")
+        copy = path.with_name(f"{kept.name}.tmp")
         if path.is_dir():
-            shutil.copytree(path, path.with_name(name), dirs_exist_ok=True)
+            for left in (copy, kept):  # by a kill, and by a run that comes here again
+                shutil.rmtree(left, ignore_errors=True)
+            shutil.copytree(path, copy)
         else:
-            shutil.copy(path, path.with_name(f"{name}.safetensors"))
+            shutil.copy(path, copy)
+        copy.replace(kept)
     ranks.wait()
 
 
 def read(path: Path, learner: nn.Module, optimiser: torch.optim.Optimizer | None) -> None:
-    """Fills the learner, and the optimiser where one is given, from a checkpoint of any number of ranks."""
+    """Fills the learner, and the optimiser where one is given, from a checkpoint of any number of ranks.
+
+    Raises ValueError for one that lacks some of their tensors.
+    """
     stored = load_file(path) if path.is_file() else {}
     names = stored.keys() or dcp.FileSystemReader(path).read_metadata().state_dict_metadata.keys()
     if optimiser is not None:

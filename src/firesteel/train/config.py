@@ -33,21 +33,25 @@ class Optim:
 
 @dataclass(frozen=True, kw_only=True)
 class Mix:
-    """Shares of rows (text) and of samples (captions, traces).
+    """Shares of rows (text) and of the samples of the other rows.
+
+    Kinds of samples are drawn in turn, each from what those before it left: calls, operators, looks, pictures, sheets,
+    spelling, captions; the rest are traces of tasks. A sample longer than a row is drawn in vain, which leaves its kind
+    less than its share.
 
     `families` narrows the tasks, empty means all; a family named twice is drawn twice as often as its kind's others.
     """
 
     text: float = 0.0  # rows of running text
     moved: float = 0.0  # pictures of tasks shown on a larger or oblong ground (`tasks.drawing.moved`)
-    captions: float = 0.0  # pictures with their description, among the samples of the other rows
-    calls: float = 0.0  # conversations with tools, among the same (`firesteel.train.calls`)
-    looks: float = 0.0  # pictures to be looked at closer, some 700 tokens each, among the same (`firesteel.train.looks`)
-    sheets: float = 0.0  # signs and numbers in rows to read aloud, among the same (`firesteel.train.glyphs`)
-    spelling: float = 0.0  # words to be spelled, among the same (`firesteel.train.spelling`)
-    pictures: float = 0.0  # questions about photographs, icons and pages of `albums`, among the same
+    captions: float = 0.0  # pictures with their description
+    calls: float = 0.0  # conversations with tools (`firesteel.train.calls`)
+    looks: float = 0.0  # pictures to be looked at closer (`firesteel.train.looks`), with a tool some 700 tokens each
+    sheets: float = 0.0  # signs and numbers in rows to read aloud (`firesteel.train.glyphs`)
+    spelling: float = 0.0  # words to be spelled (`firesteel.train.spelling`)
+    pictures: float = 0.0  # questions about photographs, icons and pages of `albums`
     albums: tuple[str, ...] = ()  # files that `firesteel data pictures` made, drawn alike
-    operators: float = 0.0  # questions with answers to judge, among the same (`firesteel.train.operators`)
+    operators: float = 0.0  # questions with answers to judge (`firesteel.train.operators`)
     pools: tuple[str, ...] = ()  # files that `firesteel data answers` made, drawn alike
     levels: tuple[float, ...] = (1.0,)  # weight of level 1, 2, …
     families: tuple[str, ...] = ()

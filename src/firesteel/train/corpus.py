@@ -33,13 +33,18 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def documents(source: str | Path, megabytes: int | None = None) -> Iterator[str]:
-    """Yields the documents of one source, reading at most `megabytes` of it; a built directory's in their mixture."""
+    """Yields the documents of one source, reading at most `megabytes` of it; a built directory's in their mixture.
+
+    A megabyte is 2^20 characters. The document that passes the limit is left out, or cut where it is the first.
+    """
     built = is_built(source)
     read, limit = 0, None if megabytes is None else megabytes << 20
     for piece in _built_documents(Path(source)) if built else pieces(Path(source)):
+        if limit is not None and read + len(piece) > limit:
+            if read:
+                return
+            piece = piece[:limit]
         read += len(piece)
-        if limit is not None and read > limit:
-            return
         text = piece if built else tidy(piece)
         if built or len(text) >= 200:  # shorter ones are stubs, where nothing else judged them
             yield text
@@ -48,7 +53,8 @@ def documents(source: str | Path, megabytes: int | None = None) -> Iterator[str]
 def encode_corpus(sources: Sequence[str | Path], tokenizer: Tokenizer, out: Path, megabytes: int) -> None:
     """Writes the sources as one uint16 array, each document opened by the begin-of-text token, in a fixed shuffle.
 
-    `megabytes` limits each file; a built directory is read whole, and as it lies where it has the same tokenizer.
+    `megabytes` (of 2^20 characters) limits each file; a built directory is read whole, and as it lies where it has the
+    same tokenizer. Raises ValueError where there is no document.
     """
     temporary = out.with_suffix(".tmp.npy")
     if len(sources) == 1 and is_built(sources[0]) and _same_tokenizer(Path(sources[0]), tokenizer):
@@ -58,10 +64,12 @@ def encode_corpus(sources: Sequence[str | Path], tokenizer: Tokenizer, out: Path
         whole.flush()
     else:
         texts = [text for source in sources for text in documents(source, None if is_built(source) else megabytes)]
+        if not texts:
+            raise ValueError(f"{', '.join(map(str, sources))}: no document of at least 200 characters to learn from")
         order = np.random.default_rng(0).permutation(len(texts))
         begin = tokenizer.id("<|begin_of_text|>")
         ids = [np.array([begin, *tokenizer.encode(texts[i])], dtype=np.uint16) for i in order]
-        np.save(temporary, np.concatenate(ids) if ids else np.zeros(0, np.uint16))
+        np.save(temporary, np.concatenate(ids))
     temporary.replace(out)
 
 
@@ -77,12 +85,18 @@ def shards(directory: str | Path) -> list[np.ndarray]:
 
 
 def pieces(path: Path) -> Iterator[str]:
-    """Yields the documents of one file as they stand. Raises ValueError where there is none."""
+    """Yields the documents of one file as they stand. Raises ValueError where there is none, and for a line without."""
     with open_text(path) as stream:
-        if ".jsonl" in path.name:
-            yield from (json.loads(line)["text"] for line in stream)
-        else:
+        if ".jsonl" not in path.name:
             yield from _split(stream)
+            return
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                try:
+                    text = json.loads(line)["text"]
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ValueError(f"{path}, line {number}: not an object with a text ({error!r})") from error
+                yield text
 
 
 def open_text(path: Path) -> IO[str]:

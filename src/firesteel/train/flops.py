@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Self
@@ -16,6 +17,7 @@ from typing import Self
 import torch
 from torch import nn
 
+from firesteel.format.images import MERGE
 from firesteel.train.batches import DeviceBatch
 from firesteel.train.learner import Learner
 
@@ -63,13 +65,13 @@ class Flops:
             picture_pair=12 * vision.num_hidden_layers * vision.hidden_size,
         )
 
-    def update(self, data: DeviceBatch, merge: int = 4) -> int:
-        """Of one update on a batch; `merge` patches become one token."""
+    def update(self, data: DeviceBatch) -> int:
+        """Of one update on a batch."""
         total = 0
         if data.grid is not None:
             sizes = data.grid.prod(dim=1)
             patches, pairs = int(sizes.sum()), int((sizes**2).sum())
-            total += self.patch * patches + self.merged * (patches // merge) + self.picture_pair * pairs
+            total += self.patch * patches + self.merged * (patches // MERGE**2) + self.picture_pair * pairs
         if data.glyphs is not None:
             total += self.square * len(data.glyphs)
         if not (tokens := data.ids.numel()):
@@ -82,12 +84,16 @@ def _matrices(module: nn.Module, part: str) -> int:
     return sum(p.numel() for name, p in module.named_parameters() if p.ndim > 1 and part in name)
 
 
+def _known(name: str) -> float | None:
+    """The makers' figure for a GPU of this name."""
+    fitting = [known for known in PEAKS if re.search(rf"\b{known}\b", name)]
+    return PEAKS[max(fitting, key=len)] if fitting else None
+
+
 def peak(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP/s that one device could reach in matrix products of `dtype`."""
-    if device.type == "cuda" and dtype is torch.bfloat16:
-        name = torch.cuda.get_device_name(device)
-        if fitting := [known for known in PEAKS if known in name]:
-            return PEAKS[max(fitting, key=len)]
+    if device.type == "cuda" and dtype is torch.bfloat16 and (known := _known(torch.cuda.get_device_name(device))):
+        return known
     size = 512 if device.type == "cpu" else 8192  # short products, so that one of them is not interrupted
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best = float("inf")

@@ -3,7 +3,8 @@
 Told only the caption, a small model needs hundreds of thousands of pictures to discover that strokes are characters:
 the signal passes through a decoder that does not yet know where to look. Here a linear layer on each image token
 names the characters whose middle lies in its 28-pixel square, in reading order, so that a page of thirty characters
-is thirty answers at known places. The linear layer is thrown away afterwards; tower and projector stay.
+is thirty answers at known places. The linear layer (`firesteel.train.named` uses it too) is no part of the model that
+comes of it; tower and projector stay.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ def scattered(rng: random.Random, side: int = SIDE) -> Page:
             put(pen, (x + left, y), sign, face, ink, "ls")
             if sign != " ":
                 middle = x + left + face.getlength(sign) / 2
-                at = int((y - 0.35 * pixels) // square) * (SIDE // SQUARE) + int(middle // square)
+                row = max(0, int((y - 0.35 * pixels) // square))  # the middle of a low sign lies above itself
+                at = row * (SIDE // SQUARE) + int(middle // square)
                 found[at].append((y, middle, sign))
     labels = np.zeros(((SIDE // SQUARE) ** 2, SLOTS), np.uint8)
     for at, signs in found.items():

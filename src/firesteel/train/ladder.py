@@ -4,8 +4,9 @@
   frozen at its best. An untuned baseline alone can fake a factor of two (Wen et al. 2025, arXiv 2509.02046).
 - Every horizon is a run of its own with its own decay to zero: losses on the way, before the decay, rank optimisers
   wrongly (same source). Initial weights and order of data are equal for both arms of a seed.
-- Loss is that of shards that training never draws. The target of a seed is the worse of the two final losses, so both
-  arms reach it; tokens to it are interpolated in log tokens.
+- Loss is that of samples that training never draws (running text is that which it reads first, for both arms). The
+  target of a seed is the worse of the arms' best losses over the rungs, so both reach it; tokens to it are interpolated
+  in log tokens.
 - The ratio is a geometric mean over seeds with a bootstrap interval over them; three seeds know little of their spread.
 - Tokens are what is claimed; seconds are given beside them, because orthogonalisation costs time and no tokens.
 """
@@ -45,7 +46,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Plan:
-    """`run` gives everything but seed, steps and what is tuned; its stage `stage` is what is measured."""
+    """`run` gives everything but seed, steps and what is tuned; its stage `stage` is what is measured.
+
+    Raises ValueError for a stage that is not there or learns no text, and where there is nothing to compare.
+    """
 
     run: Run
     steps: int

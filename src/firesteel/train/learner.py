@@ -17,12 +17,12 @@ NAMED = 0.3  # what naming squares weighs beside learning text
 
 
 class Learner(nn.Module):
-    """The model, and the head that names characters in reading stages; `dtype` is that of matrix products."""
+    """The model, and the head that names what squares show; `dtype` is that of matrix products."""
 
     def __init__(self, model: Muse, dtype: torch.dtype) -> None:
         super().__init__()
         self.model, self.dtype = model, dtype
-        self.glyphs = GlyphHead(model.config.text.hidden_size)  # used by reading stages alone
+        self.glyphs = GlyphHead(model.config.text.hidden_size)  # used by reading stages and beside text (`Stage.named`)
         self._trunk: Callable[..., Tensor] = self._trunk_eager
         self._head_loss: Callable[..., Tensor] = self._head_loss_eager
 

@@ -19,10 +19,10 @@ from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.albums.asked import grounded
 from firesteel.tasks.base import HELD_OUT, Problem, thought
 from firesteel.tasks.interface import Point
-from firesteel.tasks.tiny import SIDES, Tiny
+from firesteel.tasks.tiny import Tiny
 
 _LOOKS, _CLOSE, _AT_ONCE, _PLACES = 0.35, 0.35, 0.03, 0.15  # shares; the rest needs no tool
-_STEPS = dict(zip(SIDES.values(), (125, 100, 50), strict=True))  # half a window, in thousandths of a picture's side
+_STEP = 125  # half a window of pictures of level 1, in thousandths of their side
 
 
 def conversation(rng: random.Random, strength: int) -> tuple[list[Message], list[dict[str, Any]]]:
@@ -51,7 +51,7 @@ def _close(problem: Problem, strength: int) -> list[Message]:
     assert problem.image is not None
     place = problem.full.partition(". ")[0]
     eyes = Eyes(Trace([problem.message]))
-    where = {"img": 0, "bbox_2d": _around(place, problem.image.width)}
+    where = {"img": 0, "bbox_2d": _around(place)}
     shown = [part for part in asyncio.run(eyes.tools()[0](where)) if isinstance(part, Part) and part.image]
     asked = Message("user", [*shown, Part(text=problem.question)])
     return [asked, Message("assistant", problem.answer, _spelled(problem, strength))]
@@ -79,7 +79,7 @@ def _looked(rng: random.Random, problem: Problem, strength: int) -> tuple[list[M
     trace = Trace([problem.message])
     eyes = Eyes(trace)
     place = problem.full.partition(". ")[0]  # "orange 80 370", as the family's own working has it
-    where = {"img": 0, "bbox_2d": _around(place, problem.image.width)}
+    where = {"img": 0, "bbox_2d": _around(place)}
     call = ToolCall("zoom", where, "call_0")
     trace.append(Message("assistant", "", _thought(strength, f"{place}.", f"{place}. Look there."), tool_calls=[call]))
     shown = asyncio.run(eyes.tools()[0](where))
@@ -95,14 +95,14 @@ def _looked(rng: random.Random, problem: Problem, strength: int) -> tuple[list[M
     return list(trace), _schemas(rng, eyes)
 
 
-def _around(place: str, side: int) -> list[int]:
+def _around(place: str) -> list[int]:
     """The window that zoom should show for a place "colour x y": windows overlap by half, the nearest one is taken.
 
     A few windows can be told apart by a glance, while a square right around a place would take sums.
     """
-    step = _STEPS[side]
-    starts = [min(max(0, round(middle / step) - 1), 1000 // step - 2) * step for middle in map(int, place.split()[-2:])]
-    return [*starts, *(start + 2 * step for start in starts)]
+    middles = map(int, place.split()[-2:])
+    starts = [min(max(0, round(middle / _STEP) - 1), 1000 // _STEP - 2) * _STEP for middle in middles]
+    return [*starts, *(start + 2 * _STEP for start in starts)]
 
 
 def _schemas(rng: random.Random, eyes: Eyes) -> list[dict[str, Any]]:

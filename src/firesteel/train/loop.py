@@ -15,7 +15,6 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,8 @@ def train(run: Run, directory: Path, device: str | None = None, after_stage: Aft
     """Runs or resumes `run` in `directory`; returns the checkpoint directory of the finished model.
 
     `after_stage` is called when a stage has ended, in the first process. Raises ValueError when the directory belongs
-    to a run with other settings, or the run cannot be shared by the processes that `torchrun` started.
+    to a run with other settings, for what `prepare` and `branched` refuse, for a mix that lacks its files, or where the
+    run cannot be shared by the processes that `torchrun` started.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     ranks = join(torch.device(device).type)
@@ -80,7 +80,10 @@ def train(run: Run, directory: Path, device: str | None = None, after_stage: Aft
 
 
 def branched(run: Run) -> Run:
-    """A run that starts from a kept checkpoint falls at once, so its stage ends when the fall does."""
+    """A run that starts from a kept checkpoint falls at once, so its stage ends when the fall does.
+
+    Raises ValueError for what is no checkpoint, and for one that does not stand on a plateau.
+    """
     if not run.branch:
         return run
     index, step = checkpoint.place_of(Path(run.branch))
@@ -96,21 +99,31 @@ def branched(run: Run) -> Run:
 def prepare(run: Run, directory: Path) -> tuple[Tokenizer, Path | None]:
     """Trains the tokenizer and encodes the running text, unless an earlier start of the run did or it is a branch.
 
-    A corpus of `firesteel data build` brings its tokenizer. Raises ValueError where the model's vocabulary is not that.
+    A corpus of `firesteel data build` brings its tokenizer. Raises ValueError where model, run and tokenizer differ in
+    the size of their vocabulary, and for sources that are missing or hold no text.
     """
+    known = run.model["text_config"]["vocab_size"]
+    if known != run.vocab_size:
+        raise ValueError(
+            f"The model has a vocabulary of {known} and the run one of {run.vocab_size}: its recipe sets both, and the "
+            "token ids of the model with them"
+        )
     path, text = directory / "tokenizer" / "tokenizer.json", directory / "text.npy"
-    if run.branch and not path.exists():
-        trunk = Path(run.branch).parent
-        if (trunk / text.name).exists():
-            shutil.copy(trunk / text.name, text)
-        shutil.copytree(trunk / "tokenizer", path.parent)
     if not path.exists():
-        if len(run.sources) == 1 and is_built(run.sources[0]):
-            shutil.copytree(Path(run.sources[0]) / "tokenizer", path.parent)
+        made = directory / "tokenizer.tmp"  # has its name when it is whole
+        shutil.rmtree(made, ignore_errors=True)
+        if run.branch:
+            trunk = Path(run.branch).parent
+            if (trunk / text.name).exists():
+                shutil.copy(trunk / text.name, text)
+            shutil.copytree(trunk / "tokenizer", made)
+        elif len(run.sources) == 1 and is_built(run.sources[0]):
+            shutil.copytree(Path(run.sources[0]) / "tokenizer", made)
         else:
-            train_tokenizer(tokenizer_texts(run), run.vocab_size, out=path.parent)
-        begin = Tokenizer(path).id("<|begin_of_text|>")
-        write_companions(path.parent, first_special=begin, max_image_tokens=run.max_image_tokens)
+            train_tokenizer(tokenizer_texts(run), run.vocab_size, out=made)
+        begin = Tokenizer(made / path.name).id("<|begin_of_text|>")
+        write_companions(made, first_special=begin, max_image_tokens=run.max_image_tokens)
+        made.rename(path.parent)
     tokenizer = Tokenizer(path)
     if tokenizer.vocab_size != run.vocab_size:
         raise ValueError(
@@ -125,7 +138,7 @@ def prepare(run: Run, directory: Path) -> tuple[Tokenizer, Path | None]:
 
 
 def tokenizer_texts(run: Run) -> Iterator[str]:
-    """What the vocabulary is learnt from: part of each source, and as much task text as its weight in training asks."""
+    """What the vocabulary is learnt from: the first 8 megabytes of each source, and problems of all task families."""
     rng = random.Random(run.seed)
     for source in run.sources:
         yield from documents(source, 8)
@@ -187,10 +200,11 @@ class Trainer:
             if self.ranks.first:
                 self.metrics.truncate(index, self.step)
             self._fit_stage(stage)
-            self.stage_index, self.step = index + 1, 0
-            self._save()
+            # Before the place is saved: who is killed in it calls it again.
             if after_stage and (model := whole(self.model, self.ranks)):
                 after_stage(stage, model, self.tokenizer)
+            self.stage_index, self.step = index + 1, 0
+            self._save()
         if self.ranks.first:
             self.metrics.plot(self.directory / "loss.png", [s.name for s in self.run.stages])
 
@@ -250,12 +264,15 @@ class Trainer:
         return shares.max()
 
     @torch.no_grad()
-    def validation_loss(self, stage: Stage, batches: int = 8) -> float:
-        """Mean loss on shards of a stage that training never draws (another seed)."""
-        held_out = dataclasses.replace(stage, name=f"{stage.name}-validation")
+    def validation_loss(self, stage: Stage, batches: int) -> float:
+        """Mean loss on so many batches of a stage whose samples training never draws (another seed).
+
+        Of running text they hold what training reads first: windows go by their place in the corpus, whatever the seed.
+        """
+        held_out = dataclasses.replace(stage, name=f"{stage.name}-validation", steps=batches)
         shards = self._shards(held_out, self.run.seed + 1, 1)
         try:
-            held_batches = prefetched(islice(shards.batches(0), batches), self.device, self.ranks.rank, self.ranks.size)
+            held_batches = prefetched(shards.batches(0), self.device, self.ranks.rank, self.ranks.size)
             parts = [self.loss(batch)[0] for batch in held_batches]
             return float(np.mean(self.ranks.add(torch.stack(parts)).tolist()))
         finally:

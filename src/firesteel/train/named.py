@@ -32,9 +32,10 @@ def named(rng: random.Random, albums: Sequence[str]) -> Page:
     if album.kind == "pages":
         number = rng.choice(album.trained)
         controls = album.records[number].facts["controls"]
-        # The last word says which kind of control it is: a button, a field.
-        named_boxes = [(name.split()[-1], _scaled(tuple(box), 1000, 1000)) for name, box in controls.items()]
-        return _page(album.image(number).convert("RGB"), named_boxes)
+        # The last word before the thing it belongs to says which kind of control it is: a button, a field.
+        kinds = [name.partition(" of the ")[0].split()[-1] for name in controls]
+        boxes = [_scaled(tuple(box), 1000, 1000) for box in controls.values()]
+        return _page(album.image(number).convert("RGB"), list(zip(kinds, boxes, strict=True)))
     pool = _pool(str(album.path))
     across = rng.choice((1, 1, 2, 3))
     if across == 1:

@@ -56,7 +56,8 @@ async def gather(
 ) -> None:
     """Asks `n` problems of each family and level; those on which the samples disagree are written to `out`, a new file.
 
-    No evaluation asks what it asks. What was found stays when it is cut off. Raises FileExistsError.
+    No evaluation asks what it asks. What was found stays when it is cut off. Raises FileExistsError, and ValueError for
+    an unknown family and for what the backend refuses.
     """
     rng = random.Random(f"operators/{seed}")
     jobs = [
@@ -93,12 +94,18 @@ async def gather(
 
     with out.open("x", encoding="utf-8") as file:
         waiting = iter(jobs)
-        await asyncio.gather(work(file, waiting), work(file, waiting))
+        workers = [asyncio.create_task(work(file, waiting)) for _ in range(2)]
+        try:
+            await asyncio.gather(*workers)
+        finally:  # where one fails, the other must not write to a closed file
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
 
 
 @lru_cache
 def read(path: str) -> list[Asked]:
-    """The questions of a pool. Raises ValueError for a line that is none."""
+    """The questions of a pool. Raises FileNotFoundError, and ValueError for a line that is none."""
     pool = []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
         try:
@@ -120,9 +127,13 @@ def kinds(rng: random.Random, answers: Sequence[str]) -> list[str]:
 def conversation(rng: random.Random, strength: int, pools: Sequence[str]) -> tuple[list[Message], int]:
     """A question, answers to it, and what is to be said in view of them: worked out, a number, or yes or no.
 
-    Returns the messages and the strength that they belong to: numbers and yes are said without a thought.
+    Returns the messages and the strength that they belong to: numbers and yes are said without a thought. Raises
+    ValueError for a pool that is empty.
     """
-    asked = rng.choice(read(rng.choice(pools)))
+    path = rng.choice(pools)
+    if not (questions := read(path)):
+        raise ValueError(f"{path} holds no question: ask more with firesteel data answers.")
+    asked = rng.choice(questions)
     problem = asked.problem
     verdict = dict(zip(asked.answers, asked.right, strict=True))
     shown = kinds(rng, asked.answers)

@@ -2,9 +2,9 @@
 
 - Every rank takes its slice of the rows of each batch and adds to the same sums, so batches are a function of the step
   whatever the number of ranks, and N ranks draw the curve that one draws (up to rounding).
-- Dense parameters are sharded by FSDP2 (`fully_shard`, one group a layer). Stacked experts are not gathered: each rank
-  owns some of them whole and tokens travel to their experts and back (expert parallelism over all ranks, two
-  all-to-alls a layer, as in GShard, arXiv 2006.16668).
+- Dense parameters are sharded by FSDP2 (`fully_shard`, a group for each layer and one for the rest). Stacked experts
+  are not gathered: each rank owns some of them whole and tokens travel to their experts and back (expert parallelism
+  over all ranks, two all-to-alls a layer, as in GShard, arXiv 2006.16668).
 - Muon needs whole matrices. Gathering would make every rank orthogonalise all of them; instead the matrices of one
   shape are dealt out, each rank gets every row of its share, orthogonalises and sends the rows back: the arithmetic is
   divided by the ranks and less is sent than in gathering.

@@ -41,7 +41,6 @@ class Scale:
     uses; a row has `LENGTH` tokens; `keep_every` in steps.
     """
 
-    width: int
     layers: int
     heads: int
     ffn: int
@@ -77,7 +76,6 @@ def scale(size: int, sparse: bool = False, vocab: int = 8192, ratio: float = TOK
     lr = learning_rate(size, longer)
     timescale = 1.084 * ratio**-0.527
     return Scale(
-        width=size,
         layers=layers,
         heads=size // 64,
         ffn=3 * size,

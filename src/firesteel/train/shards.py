@@ -1,9 +1,9 @@
 """Packed training data: a pure function of (seed, stage, shard number), drawn by worker processes and kept on disk.
 
-A shard holds the rows of `BATCHES` consecutive updates. Samples (a conversation with at most one picture) are packed
-whole into rows of fixed length; `docs` numbers the samples of a row, so that attention never crosses from one to
-another: best-fit decreasing over a shard (Ding et al. 2024, arXiv 2404.10830), which fills 95 to 98 % of the positions
-of the recipes' stages. One shape for every batch means one compilation. Pictures stay PNG until the batch is used.
+A shard holds the rows of `BATCHES` consecutive updates. Samples (a conversation with its pictures) are packed whole
+into rows of fixed length; `docs` numbers the samples of a row, so that attention never crosses from one to another:
+best-fit decreasing over a shard (Ding et al. 2024, arXiv 2404.10830), which leaves few positions empty (`filled` in the
+metrics). One shape for every batch means one compilation. Pictures stay PNG until the batch is used.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from firesteel.train.glyphs import Page, page, scattered, sheet
 from firesteel.train.named import named
 
 BATCHES = 32
+_MISSES = 1000  # samples drawn before it is said that none fits
 
 # A mind is asked for a strength by a number; every band between two named strengths is sampled, the names most.
 _STRENGTH_WEIGHTS = {"minimal": 0.12, "low": 0.18, "medium": 0.25, "high": 0.33, "xhigh": 0.12}
@@ -85,7 +86,7 @@ def conversation(problem: Problem, strength: int) -> list[Message]:
 
 
 def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
-    """A task, a description, a sheet to read, words to spell, a conversation with tools or a picture of an album."""
+    """One of the other kinds that a mix has, in the order that `Mix` tells, or a task, or its picture described."""
     if mix.calls and rng.random() < mix.calls:
         return _tool_sample(rng, tokenizer, calls.conversation)
     if mix.operators and rng.random() < mix.operators:
@@ -220,15 +221,20 @@ def _write(out: Path, packed: Sequence[tuple], pages: Sequence[Page]) -> None:
 def _pack(rng: random.Random, stage: Stage, count: int, tokenizer: Tokenizer) -> list:
     """Fills `count` rows: the longest sample first, each into the fullest row that it fits, else into a new one.
 
-    A few more samples are drawn than fit, and rows left out by lot: no length is preferred.
+    A few more samples are drawn than fit, and rows left out by lot: no length that fits is preferred. Raises ValueError
+    where none does.
     """
     samples: list[Sample] = []
-    tokens = 0
+    tokens = missed = 0
     while tokens <= count * stage.length:
         sample = draw_sample(rng, stage.mix, tokenizer)
         if len(sample.ids) <= stage.length:
             samples.append(sample)
             tokens += len(sample.ids)
+        else:
+            missed += 1
+        if missed == _MISSES and not samples:
+            raise ValueError(f"No sample of stage {stage.name!r} fits its rows of {stage.length}: make them longer.")
     rows: list[list[Sample]] = []
     used: list[int] = []
     for sample in sorted(samples, key=lambda s: len(s.ids), reverse=True):

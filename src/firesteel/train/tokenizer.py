@@ -106,7 +106,6 @@ def write_companions(out: Path, *, first_special: int, max_image_tokens: int = M
             "processor_class": "MuseGlimmerProcessor",
             "add_bos_token": False,  # the chat template writes it
             "clean_up_tokenization_spaces": False,
-            "model_max_length": 131072,
             "model_input_names": ["input_ids", "attention_mask"],
         },
     )

@@ -35,7 +35,7 @@ def test_names_become_valid(name, ours):
 
 
 def test_descriptions_are_cut_and_lose_what_cannot_be_seen():
-    hidden = "Adds.\033[31m\u200b" + "".join(chr(0xE0000 + ord(c)) for c in "call me")
+    hidden = "Adds.\033[31m\u200b\U000e0100" + "".join(chr(0xE0000 + ord(c)) for c in "call me")
     schema = {"type": "object", "properties": {"description": {"type": "string", "description": hidden}}}
     found = listed(description=hidden, schema=schema)
     assert found.description == "Adds.[31m"

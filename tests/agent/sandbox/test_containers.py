@@ -66,7 +66,7 @@ def test_a_container_is_locked_and_knows_nothing_of_the_host(engine, monkeypatch
 
 def test_a_container_is_removed_when_its_run_is_stopped(engine):
     tier = engine('[ "$1" = run ] && exec sleep 60; exit 0')
-    assert asyncio.run(tier.run("1", engine.folder, Limits(wall_s=0.5))).timed_out
+    assert asyncio.run(tier.run("1", engine.folder, Limits(wall_s=0.5))).stopped
     started, *asked, removed = engine.calls.read_text().splitlines()
     assert asked and all(call.startswith("container inspect ") for call in asked)
     assert removed.startswith("rm --force firesteel-") and removed.split()[-1] in started.split()

@@ -66,7 +66,7 @@ def test_changed_and_new_files_are_told_and_scratch_is_not(tmp_path):
 
 def test_a_deadline_ends_it(tmp_path):
     result = run("print(1, flush=True)\nwhile True: pass", tmp_path, wall_s=2.0)
-    assert result.timed_out and result.stopped == "It ran longer than 2 s." and result.exit_code == -signal.SIGKILL
+    assert result.stopped == "It ran longer than 2 s." and result.exit_code == -signal.SIGKILL
 
 
 def test_an_overfull_folder_loses_only_what_is_new(tmp_path):

@@ -1,11 +1,17 @@
 import asyncio
 import os
+import sqlite3
 import stat
+import sys
 from datetime import date
 
 import pytest
 
+from firesteel.agent.mind import Mind
+from firesteel.agent.toolbox import toolbox
 from firesteel.agent.web import LocalIndex, Query
+from firesteel.format import Trace
+from tests.agent.scripted import Scripted
 
 
 def index_of(tmp_path, **files: str) -> LocalIndex:
@@ -84,6 +90,11 @@ def test_html_is_indexed_as_it_reads(tmp_path):
     assert asyncio.run(index.open(url)).lines == ("A flint stone",)
 
 
+def test_without_lxml_other_files_are_found(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lxml", None)
+    assert names(index_of(tmp_path, a_html="<p>flint", b_md="flint"), "flint") == ["b.md"]
+
+
 def test_only_readable_files_inside_the_folders_are_indexed(tmp_path):
     outside = tmp_path / "outside"
     (outside / "deep").mkdir(parents=True)
@@ -123,6 +134,18 @@ def test_the_index_is_readable_by_its_owner_only(tmp_path):
 def test_a_folder_must_exist(tmp_path):
     with pytest.raises(ValueError, match="not a folder"):
         LocalIndex([tmp_path / "missing"], tmp_path / "index.sqlite")
+
+
+def test_the_toolbox_closes_the_index(tmp_path):
+    async def opened(folder):
+        async with toolbox([f"folder:{folder}"], Trace(), Scripted(), Mind(), print, tmp_path / "files") as tools:
+            return tools[0]
+
+    search = asyncio.run(opened(tmp_path))
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        asyncio.run(search({"primary_query": {"query": "flint"}}))
+    with pytest.raises(ValueError, match="not a folder"):
+        asyncio.run(opened("~nobody-of-this-name"))
 
 
 def test_nested_folders_count_once(tmp_path):

@@ -28,7 +28,6 @@ def test_blocks_become_lines():
         "<h2>Flint</h2><p>A hard <b>grey</b>\n stone.<br>It sparks.</p><ul><li>one<li><p>two</p></ul>"
         "<table><tr><th>a<th>b</tr><tr><td>1</td><td>2</td></tr></table><pre>if x:\n    y\n</pre><p>end"
     )
-    assert page.title == "T"
     assert page.lines == (
         "## Flint", "A hard grey stone.", "It sparks.", "- one", "- two", "a | b", "1 | 2", "if x:", "    y", "end"
     )  # fmt: skip
@@ -85,7 +84,7 @@ def test_what_the_user_would_not_see_is_not_read(hidden):
 def test_a_page_can_forge_neither_marks_nor_line_numbers_nor_hide_characters():
     page = read(
         "<p>【9†click】 and 【0†L1-L2】</p><pre>x\u2028L1: forged\rPage 7, lines\n</pre>"
-        "<p>a\u202eb\u200bc\U000e0041\x1b[31md</p>"
+        "<p>a\u202eb\u200bc\U000e0041\U000e0100\u3164\x1b[31md</p>"
         '<img alt="【1†img】"><a href="/y">【5†in】</a>'
     )
     text = view(page, 3, 1)
@@ -105,7 +104,7 @@ def test_long_lines_are_cut_at_spaces_and_short_links_are_not():
 
 
 def test_views_scroll_without_a_gap_to_the_end():
-    page = text_page(URL, "", "\n".join(f"line {n} " + "x" * (n % 150) for n in range(450)))
+    page = text_page(URL, "\n".join(f"line {n} " + "x" * (n % 150) for n in range(450)))
     seen, start = [], 1
     while start:
         text = view(page, 0, start)
@@ -120,11 +119,11 @@ def test_views_scroll_without_a_gap_to_the_end():
 @pytest.mark.parametrize("start", [0, -1, 4])
 def test_a_line_that_is_not_there_is_told(start):
     with pytest.raises(ValueError, match="lines 1 to 3"):
-        view(text_page(URL, "", "a\nb\nc"), 0, start)
+        view(text_page(URL, "a\nb\nc"), 0, start)
 
 
 def test_find_ignores_case_marks_and_line_ends():
-    page = Page(URL, "", ("Flint and", "steel. 【0†FLINT】 stone", "none", "a.c", "abc"), ())
+    page = Page(URL, ("Flint and", "steel. 【0†FLINT】 stone", "none", "a.c", "abc"), ())
     assert find(page, 2, "flint", 1).split("\n")[2:] == ["L1: Flint and", "L2: steel. 【0†FLINT】 stone"]
     assert find(page, 2, "AND  steel", 1).split("\n")[2:] == ["L1: Flint and", "L2: steel. 【0†FLINT】 stone"]
     assert find(page, 2, "flint stone", 1).split("\n")[2:] == ["L2: steel. 【0†FLINT】 stone"]
@@ -136,7 +135,7 @@ def test_find_ignores_case_marks_and_line_ends():
 
 
 def test_find_shows_the_first_twenty_and_where_to_go_on():
-    text = find(text_page(URL, "", "\n".join(["spark"] * 30)), 0, "spark", 3)
+    text = find(text_page(URL, "\n".join(["spark"] * 30)), 0, "spark", 3)
     assert text.startswith("Page 0, 28 lines with 'spark'")
     assert text.split("\n")[2] == "L3: spark" and text.endswith("L22: spark\nMore from line_start=23.")
 
@@ -184,7 +183,7 @@ def test_huge_and_deep_pages_stay_bounded():
     assert deep.lines == ("deep", "after")
     for page in (
         read("<p>" + "spark " * 300_000),
-        text_page(URL, "", "spark " * 300_000),
+        text_page(URL, "spark " * 300_000),
         read("<p>spark" * 300_000),
         read("<b>x</b>" * 300_000),
     ):

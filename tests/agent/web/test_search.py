@@ -55,6 +55,8 @@ def test_searxng_that_does_not_answer_is_told(reply, why):
 def test_searxng_needs_an_http_address(url):
     with pytest.raises(ValueError, match="begins with http"):
         SearXNG(url)
+    with pytest.raises(ValueError, match="cannot be read"):
+        SearXNG("http://a:b")
 
 
 def test_the_metasearch_library_is_asked_as_it_expects(monkeypatch):

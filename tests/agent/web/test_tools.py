@@ -232,17 +232,6 @@ def test_what_was_read_elsewhere_counts_as_read(heard):
     assert "user did not write it" not in str(refused.value)
 
 
-def test_citations_resolve_to_the_lines_that_were_read():
-    web = browser(answer("<title>Stones</title><p>One.<p>Two <a href='/x'>links</a>.<p>Three."))
-    use(web, "open", url_id=SITE)
-    wrong = ["【0†L3-L4】", "【1†L1】", "【0†L2-L1】", "【0†L0】"]
-    found = web.citations(f"So it is 【0†L1-L2】 and 【0†L3】, but {' '.join(wrong)} and 【0†links】 are not.")
-    one = found["【0†L1-L2】"]
-    assert (one.url, one.title, one.quote) == (SITE, "Stones", "One.\nTwo links.")
-    assert found["【0†L3】"].quote == "Three."
-    assert [mark for mark, cited in found.items() if cited is None] == wrong
-
-
 def test_pages_of_earlier_turns_keep_their_numbers():
     """A turn has a browser of its own; what results of the last turn named is loaded again."""
     first = browser(answer("<p>one"), answer("<p>two"), search=Found(Hit(f"{SITE}/a", "A")))

@@ -200,6 +200,12 @@ def test_a_tool_that_runs_here_is_told_and_its_result_used():
     assert content == "done" and len(model.requests) == 2
 
 
+def test_calls_of_our_own_tools_are_not_the_callers():
+    mixed = calls(("zoom", {"image": "1"}), ("add", {"a": "1", "b": "2"}))
+    body = post(mixed, tools=[ADD, {"type": "firesteel:zoom"}]).json()
+    assert [call["function"]["name"] for call in body["choices"][0]["message"]["tool_calls"]] == ["add"]
+
+
 def test_sampling_options_reach_the_model():
     options = {"temperature": 0.5, "top_p": 0.9, "seed": 3, "stop": "x", "max_completion_tokens": 9}
     options |= {"logit_bias": {"5": -100}, "presence_penalty": 0.5, "frequency_penalty": 0.25}
@@ -231,6 +237,8 @@ def test_sampling_options_reach_the_model():
         ("reasoning_effort", "enormous"),
         ("response_format", {"type": "json_schema"}),
         ("tool_choice", "perhaps"),
+        ("stop", ["x"] * 17),
+        ("stop", "x" * 1001),
         ("stream", "maybe"),
         ("firesteel", {"agents": 0}),
         ("firesteel", {"mode": "dreaming"}),
@@ -356,6 +364,9 @@ def test_a_kept_completion_can_be_read_again_and_deleted():
             await client.post(path, json=ASK | {"store": True, "stream": True})
             await client.post(path, json=ASK)
             page = (await client.get(path, params={"limit": 1})).json()
+            for limit in ("0", "101", "x", "9" * 5000):
+                wrong = await client.get(path, params={"limit": limit})
+                assert wrong.status_code == 400 and wrong.json()["error"]["param"] == "limit"
             assert page["has_more"] and page["data"][0]["choices"][0]["message"]["content"] == "two"
             kept = (await client.get(f"{path}/{whole['id']}")).json()
             assert kept == whole | {"metadata": {"k": "v"}}

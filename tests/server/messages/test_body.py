@@ -32,7 +32,7 @@ def test_adaptive_thinking_takes_its_effort():
 @pytest.mark.parametrize("body", [{"thinking": {"type": "disabled"}}, {"output_config": {"effort": "none"}}])
 def test_disabled_thinking_means_none(body):
     request = asked(**body)
-    assert request.strength == 0 and request.thinking_budget == 0
+    assert request.strength == 0 and request.thinking_budget is None
 
 
 def test_a_schema_reaches_the_model():
@@ -74,6 +74,12 @@ BAD_SCHEMAS = [
     {"anyOf": [3]},
     {"properties": {"a": {"items": "string"}}},
     {"$ref": 3},
+    {"type": "integer", "minimum": "a"},
+    {"type": "array", "minItems": "x"},
+    {"type": "string", "maxLength": -1},
+    {"prefixItems": 5},
+    {"prefixItems": [5]},
+    {"$defs": {"a": {"anyOf": 3}}, "$ref": "#/$defs/a"},
 ]
 
 
@@ -81,6 +87,17 @@ BAD_SCHEMAS = [
 def test_what_is_no_json_schema_is_refused(schema):
     assert "no JSON schema" in refused(tools=[ADD | {"input_schema": schema}])
     assert "no JSON schema" in refused(output_config={"format": {"type": "json_schema", "schema": schema}})
+
+
+def test_the_place_in_a_schema_is_told():
+    schema = {"properties": {"a": {"anyOf": [{"type": "null"}, {"items": {"minItems": "x"}}]}}}
+    assert "properties.a.anyOf.1.items.minItems" in refused(tools=[ADD | {"input_schema": schema}])
+
+
+@pytest.mark.parametrize("part", [{"minimum": None}, {"minimum": 0, "exclusiveMinimum": True}, {"format": "date"}])
+def test_what_older_schemas_say_is_left_alone(part):
+    (tool,) = asked(tools=[ADD | {"input_schema": {"properties": {"a": part}}}]).tools
+    assert tool["function"]["parameters"] == {"properties": {"a": part}}
 
 
 def test_keywords_that_are_null_count_as_none():
@@ -134,6 +151,7 @@ def test_a_tool_of_ours_can_be_asked_for_by_name():
         ({"tools": [ADD], "tool_choice": {"type": "tool", "name": "sub"}}, "tool_choice.name"),
         ({"tool_choice": {"type": "any"}}, "tool_choice"),
         ({"stop_sequences": "END"}, "stop_sequences"),
+        ({"stop_sequences": ["END"] * 17}, "stop_sequences"),
         ({"messages": [{"role": "user", "content": "hi"}] * 5, "settings": {"messages": 4}}, "messages"),
     ],
 )

@@ -5,6 +5,7 @@ import contextlib
 import json
 
 import httpx
+import pytest
 
 from firesteel.server.app import create_app
 from firesteel.server.responses import background as module
@@ -157,6 +158,30 @@ def test_what_a_dead_server_left_is_marked_as_failed_with_what_was_whole(tmp_pat
     ]
 
 
+@pytest.mark.parametrize("settings, pictures", [({"images": 1}, 2), ({"image_bytes": 10}, 0)])
+def test_what_is_left_ends_whatever_pictures_it_holds(tmp_path, monkeypatch, settings, pictures):
+    monkeypatch.setattr(module, "LEASE", 0.0)
+    zoom = calls(("zoom", {"img": "0", "bbox_2d": "[0, 0, 500, 500]"}))
+    shown = [{"role": "user", "content": [{"type": "input_image", "image_url": picture()}]}]
+
+    async def dies():
+        async with replica(tmp_path, Scripted(zoom, zoom, LONG, pause=0.01), images=1) as client:
+            id = await begun(client, input=shown, tools=[{"type": "firesteel:zoom"}])
+            while len(client.service.backend.requests) < 3:
+                await asyncio.sleep(0.01)
+            for task in [*client.background._tasks.values(), client.background._tending]:
+                task.cancel()
+            return id
+
+    async def restarts(id):
+        async with replica(tmp_path, Scripted(), **settings) as client:
+            await module.recover(client.service)
+            row = await client.service.store.get_response("local", id)
+            return row.status, [m["role"] for m in row.messages].count("tool")
+
+    assert asyncio.run(restarts(asyncio.run(dies()))) == ("failed", pictures)
+
+
 def test_a_response_whose_end_was_stored_before_the_server_died_has_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "LEASE", 0.0)
 
@@ -280,6 +305,26 @@ def test_deleting_stops_the_work():
         return gone, client.service.backend.running, (await client.get(f"{URL}/{id}")).status_code
 
     assert told[0]["deleted"] and told[1:] == (0, 404)
+
+
+def test_what_is_only_being_stored_can_be_stopped(tmp_path):
+    async def main():
+        async with replica(tmp_path, Scripted(LONG)) as client:
+            lease = client.service.store.lease
+
+            async def slow(id, *given):
+                client.service.store.lease = lease
+                await client.background.forget(id)
+                await client.service.store.delete_response("local", id)
+                return await lease(id, *given)
+
+            client.service.store.lease = slow
+            told = await client.post(URL, json={"model": "kindling", "input": "x", "background": True})
+            await asyncio.wait(client.background._tasks.values())
+            gone = await client.get(f"{URL}/{told.json()['id']}")
+            return told.status_code, gone.status_code, client.service.backend.requests
+
+    assert asyncio.run(main()) == (200, 404, [])
 
 
 def test_calls_of_the_callers_tools_end_a_background_response():

@@ -36,6 +36,7 @@ def deep(levels):
         ({"tools": [{"name": "x"}]}, "tools.0.type"),
         ({"tools": [{"type": "function", "name": "a b"}]}, "tools.0.name"),
         ({"tools": [{"type": "function", "name": "f", "parameters": 3}]}, "tools.0.parameters"),
+        ({"tools": [{"type": "code_interpreter", "container": {"file_ids": 5}}]}, "tools.0.container.file_ids"),
         ({"tool_choice": "never"}, "tool_choice"),
         ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice"),
         ({"tool_choice": 3}, "tool_choice"),

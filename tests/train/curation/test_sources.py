@@ -32,6 +32,8 @@ def test_a_source_ends_where_its_megabytes_are_read(tmp_path):
     admitted = list(admit.run(reader(source, tmp_path).run()))
     assert len(admitted) == 4 and admit.stats["documents"].total == 4
     assert admitted[0].metadata["source"] == "s"
+    (tmp_path / "big.txt").write_text("x" * (3 << 20))
+    assert [len(document.text) for document in Admit(source).run(reader(source, tmp_path).run())] == [1 << 20]
 
 
 def test_json_lines_and_arrays_fill_the_template(tmp_path):

@@ -30,6 +30,17 @@ def data_url(image):
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def test_an_example_is_known_by_what_is_said_and_shown_whatever_the_strength(tmp_path):
+    """The strength is drawn in the order of the file where none is named."""
+    other = {"messages": [ASK, {**SAY, "content": "5"}]}
+    picture = {"type": "image_url", "image_url": {"url": data_url(RED)}}
+    seen = {"messages": [{**ASK, "content": [{"type": "text", "text": ASK["content"]}, picture]}, SAY]}
+    path = written(tmp_path, *[{"messages": [ASK, SAY]}] * 9, other, seen)
+    *same, fifth, shown = read(path)
+    assert len({example.strength for example in same}) > 1 and len({example.key for example in same}) == 1
+    assert len({same[0].key, fifth.key, shown.key}) == 3
+
+
 def test_openai_conversations_with_tools_calls_and_thoughts(tmp_path):
     call = {"id": "a", "type": "function", "function": {"name": "add", "arguments": '{"x": 1, "y": [2]}'}}
     tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}

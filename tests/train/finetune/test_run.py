@@ -68,6 +68,13 @@ def test_what_cannot_be_tuned_is_refused_before_anything_is_learnt(muse, tmp_pat
         tune([data], str(muse), tmp_path)
     with pytest.raises(ValueError, match="--length"):
         tune([data], str(muse), tmp_path / "a", length=5)
+    (tmp_path / "none.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"no example in .*none\.json"):
+        tune([str(tmp_path / "none.json")], str(muse), tmp_path / "d")
+    with pytest.raises(ValueError, match="greater than 0"):
+        tune([data], str(muse), tmp_path / "e", rate=0.0)
+    with pytest.raises(ValueError, match="lower --holdout"):
+        tune([data], str(muse), tmp_path / "f", holdout=0.9)
     with pytest.raises(ValueError, match=r"transformers cannot load .*elsewhere"):
         tune([data], f"hf:{tmp_path / 'elsewhere'}", tmp_path / "b")
     call = {"id": "a", "function": {"name": "two words", "arguments": {}}}

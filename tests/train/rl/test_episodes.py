@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from firesteel.format import STRENGTHS, Message, ToolCall
-from firesteel.tasks import make
+from firesteel.tasks import FAMILIES, make
 from firesteel.train.rl.config import Phase
 from firesteel.train.rl.episodes import Curriculum, draw_call, draw_operator, draw_problem, of_problem
 
@@ -54,7 +54,7 @@ def test_a_phase_of_an_unknown_strength_is_refused():
 def test_a_call_is_right_with_exactly_its_arguments_and_its_result_told():
     rng, judged = random.Random(1), Counter()
     for _ in range(200):
-        episode = draw_call(rng)
+        episode = draw_call(rng, FAMILIES)
         wanted = calls_of(episode)
         if wanted is None:
             continue
@@ -79,7 +79,7 @@ def calls_of(episode):
 
 def test_the_tool_of_a_call_answers_with_the_conversation_s_result():
     rng = random.Random(2)
-    while not (wanted := calls_of(episode := draw_call(rng))):
+    while not (wanted := calls_of(episode := draw_call(rng, FAMILIES))):
         pass
     tool = next(tool for tool in episode.tools if tool.name == wanted[0].name)
     (part,) = asyncio.run(tool(wanted[0].arguments))
@@ -114,3 +114,13 @@ def test_where_all_answers_are_wrong_there_is_nothing_to_choose():
     episode = of_problem(make("chain_sum", 3), 64)
     keys = {draw_operator(random.Random(seed), episode, ["1", "2"], [False, False]).key for seed in range(20)}
     assert keys == {"refine"}
+
+
+def test_a_question_that_needs_no_tool_is_of_the_families_that_are_trained_on(monkeypatch):
+    names = []
+    monkeypatch.setattr("firesteel.train.calls.make", lambda name, *args: (names.append(name), make(name, *args))[1])
+    for families in (["letters", "bar_chart"], ["bar_chart"]):
+        rng = random.Random(4)
+        for _ in range(60):
+            draw_call(rng, families)
+    assert names and set(names) == {"letters"}

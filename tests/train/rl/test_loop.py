@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from firesteel.recipes import RL_RECIPES
-from firesteel.tasks import make
+from firesteel.tasks import FAMILIES, make
+from firesteel.train.rl.config import Phase
 from firesteel.train.rl.episodes import draw_call, of_problem
 from firesteel.train.rl.loop import Reinforcer, reinforce
 from firesteel.train.rl.loss import Weighted, packed
-from firesteel.train.rl.rollouts import sample
+from firesteel.train.rl.rollouts import Rollout, sample
 
 SMOKE = RL_RECIPES["smoke"]()
 
@@ -29,7 +30,8 @@ def rollouts(opened, episodes, samples=2, **options):
 
 
 def test_the_sampler_and_the_trainer_see_the_same_probabilities(kindling, opened, tmp_path):
-    episodes = [of_problem(make("count", 4), 64), of_problem(make("letters", 4), 256), draw_call(random.Random(3))]
+    episodes = [of_problem(make("count", 4), 64), of_problem(make("letters", 4), 256)]
+    episodes.append(draw_call(random.Random(3), FAMILIES))
     groups = rollouts(opened, episodes)
     turns = [Weighted(turn, 1.0) for group in groups for one in group for turn in one.turns]
     assert len(turns) >= 6 and any(turn.turn.images for turn in turns)
@@ -59,7 +61,7 @@ def test_thinking_counts_the_thought_and_not_the_answer(opened):
 
 
 def test_what_is_rewarded_becomes_more_likely_and_what_is_punished_less(kindling, opened, tmp_path, monkeypatch):
-    (group,) = rollouts(opened, [of_problem(make("letters", 9), 64)], samples=12, temperature=1.5)
+    (group,) = rollouts(opened, [of_problem(make("letters", 9), 64)], samples=12)
     good, bad, *_ = {tuple(one.turns[0].ids): one.turns[0] for one in group}.values()
     reinforcer = Reinforcer(SMOKE, kindling, tmp_path, torch.device("cpu"))
 
@@ -124,3 +126,31 @@ def test_the_penalty_halves_when_accuracy_falls(kindling, tmp_path, monkeypatch)
     reinforcer.phase_index = 0  # thinking is free here
     asyncio.run(reinforcer._measure(None))
     assert reinforcer.relief == 0.5
+
+
+def test_operators_show_whole_answers_to_problems(kindling, tmp_path, monkeypatch):
+    """A cut answer may be half of a right one, and what is right of a call is not its answer alone."""
+    reinforcer = Reinforcer(SMOKE, kindling, tmp_path, torch.device("cpu"))
+    right = make("chain_sum", 3)
+    asked = iter([draw_call(random.Random(3), FAMILIES), *[of_problem(right, 64)] * 3])
+    said = [("1", False, True), ("2", False, False), (right.answer, True, False)]
+    group = [Rollout((), text, good, 0, cut) for text, good, cut in said]
+    shown = []
+
+    async def ask(backend, episodes, rng):
+        shown.extend(episodes)
+        return [group] * len(episodes)
+
+    monkeypatch.setattr(reinforcer, "_ask", ask)
+    monkeypatch.setattr("firesteel.train.rl.loop.draw_call", lambda *_: next(asked))
+    asyncio.run(reinforcer._sampled(None, Phase(name="x", steps=1, calls=1.0, refine=0.4), random.Random(0)))
+    operators = [episode for episode in shown if episode.key in ("refine", "choose")]
+    assert operators and not any(episode.tools for episode in operators)
+    assert all("\n1\n" not in episode.messages[-1].text for episode in operators)
+
+
+def test_all_rollouts_of_an_episode_share_its_picture(opened):
+    """A larger one is shrunk, but once."""
+    episode = of_problem(make("geometry", 1, 3), 16)
+    (group,) = rollouts(opened, [episode], samples=2, max_tokens=8)
+    assert len({id(image) for one in group for turn in one.turns for image in turn.images}) == 1

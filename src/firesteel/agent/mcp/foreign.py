@@ -1,7 +1,8 @@
 """What a foreign MCP server says, made into what we can use. None of it is trusted.
 
-- Descriptions lose invisible and control characters (hidden instructions, terminal tricks) and are cut; whatever is
-  left still cannot forge a control token, because the chat format breaks those up in any text.
+- Descriptions lose control and format characters (terminal tricks; zero-width ones, joiners too, and tags, which hide
+  instructions), private ones and the variation selectors that emoji do without, and are cut; whatever is left still
+  cannot forge a control token, because the chat format breaks those up in any text.
 - A schema that is too long or is none becomes an open one, and the description says so; the server checks anyway.
 - Whatever a server says of its tools, they need permission: the protocol itself calls its hints untrusted.
 - The pictures of one result share one allowance of pixels; what cannot be shown is named in their place.
@@ -26,7 +27,8 @@ from firesteel.format.images import MAX_PIXELS, load_image
 MOST_DESCRIPTION, MOST_SCHEMA, MOST_ERROR = 4_000, 20_000, 4_000  # characters
 MOST_NAME = 64
 MOST_PICTURES = 16  # of a result
-_HIDDEN = ("Cc", "Cf", "Co", "Cs")  # categories of characters
+_HIDDEN = ("Cc", "Cf", "Co", "Cs")  # categories of characters: control, format, private, broken
+_SELECTORS = re.compile("[\U000e0100-\U000e01ef]")  # of variants of a character; a row of them hides bytes
 _DIALECTS = (Draft202012Validator, Draft7Validator)
 
 
@@ -67,9 +69,9 @@ def read_result(result: types.CallToolResult) -> list[Part]:
 
 
 def inert(text: str, most: int) -> str:
-    """At most `most` characters of a text, without control, format, private and broken ones."""
+    """At most `most` characters of a text, without those that hide something."""
     cut = text if len(text) <= most else f"{text[: most - 1]}…"
-    return "".join(c for c in cut if c in "\n\t" or unicodedata.category(c) not in _HIDDEN)
+    return "".join(c for c in _SELECTORS.sub("", cut) if c in "\n\t" or unicodedata.category(c) not in _HIDDEN)
 
 
 def _name(name: str) -> str:

@@ -43,7 +43,6 @@ class Result:
     stderr: str
     exit_code: int
     stopped: str = ""
-    timed_out: bool = False
     changed: tuple[str, ...] = ()
 
 

@@ -142,12 +142,12 @@ async def supervise(
         asyncio.create_task(_drain(process.stderr, streams[1])),
     ]
     most = max(limits.folder_mib << 20, before.size)
-    stopped, timed_out = "", False
+    stopped = ""
     try:
         async with asyncio.timeout(limits.wall_s):
             stopped = await _watch(process, streams, folder, limits, most, inner_pid)
     except TimeoutError:
-        stopped, timed_out = f"It ran longer than {limits.wall_s:g} s.", True
+        stopped = f"It ran longer than {limits.wall_s:g} s."
     finally:
         if process.returncode is None:
             process.kill()
@@ -167,7 +167,6 @@ async def supervise(
         stderr=streams[1].text,
         exit_code=process.returncode,
         stopped=stopped,
-        timed_out=timed_out,
         changed=tuple(sorted(changed)),
     )
 

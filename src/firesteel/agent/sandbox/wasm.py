@@ -77,7 +77,6 @@ def _read(result: Result, limits: Limits) -> Result:
         stderr=_capped(told, "stderr", limits.output),
         exit_code=told["exit_code"] or (1 if trapped else 0),
         stopped=f"It hit a limit: {trapped}." if trapped else "",
-        timed_out=trapped == "deadline",
     )
 
 

@@ -5,12 +5,11 @@ from firesteel.agent.web.files import LocalIndex
 from firesteel.agent.web.guard import Blocked
 from firesteel.agent.web.page import Page
 from firesteel.agent.web.search import Hit, MetaSearch, Query, SearchProvider, SearXNG
-from firesteel.agent.web.tools import Browser, Citation
+from firesteel.agent.web.tools import Browser
 
 __all__ = [
     "Blocked",
     "Browser",
-    "Citation",
     "Fetcher",
     "Hit",
     "LocalIndex",

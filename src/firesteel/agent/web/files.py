@@ -63,6 +63,14 @@ class LocalIndex:
         """Raises ValueError for an address that is not a file of the index."""
         return await asyncio.to_thread(self._open, url)
 
+    async def close(self) -> None:
+        """Waits for a search that still runs in its thread."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        with self._lock:
+            self._database.close()
+
     def refresh(self) -> None:
         """Reads what is new or changed and forgets what is gone."""
         with self._lock, self._database as database:
@@ -73,7 +81,7 @@ class LocalIndex:
                 if before != stamp:
                     try:
                         text = _text(path)
-                    except OSError:  # gone since it was listed, or not for this user to read
+                    except (OSError, ValueError):  # gone, not for this user to read, or HTML without lxml
                         continue
                     if number is not None:
                         _forget(database, number)
@@ -103,7 +111,7 @@ class LocalIndex:
     def _open(self, url: str) -> Page:
         self.refresh()
         with self._lock:
-            select = "SELECT name, body FROM texts JOIN files ON files.id = texts.rowid WHERE url = ?"
+            select = "SELECT body FROM texts JOIN files ON files.id = texts.rowid WHERE url = ?"
             found = self._database.execute(select, (url,)).fetchone()
         if found is None:
             raise ValueError(f"{url} is not a file of the indexed folders.")

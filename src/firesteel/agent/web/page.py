@@ -2,8 +2,9 @@
 
 - Every line shown begins with `L` and its number; lines without one are the tool's own. A page cannot write either:
   its line breaks make new numbered lines, its lenticular brackets become 〖 and 〗, and characters that nobody sees
-  (controls, bidirectional overrides, zero-width and tag characters) are dropped. Control tokens are the business of
-  `format/chat.py`, which breaks them up in every tool result.
+  (controls, bidirectional overrides, zero-width spaces, fillers, tags) are dropped. Joiners and the variation selectors
+  of emoji stay, because scripts and emoji are written with them. Control tokens are the business of `format/chat.py`,
+  which breaks them up in every tool result.
 - HTML is parsed by lxml. `<main>` is taken where there is one, else the body without navigation, asides and footer.
   Elements that say they are hidden are left out: what the user would not see, the model does not read.
 """
@@ -31,8 +32,8 @@ MOST_STEPS = 400_000  # of the walk over a document, two for each element; takes
 MOST_FINDS = 20
 
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e01ef]"
 )
 _BRACKETS = str.maketrans("【】", "〖〗")
 _MARKER = re.compile("【\\d+†([^】]*)】")
@@ -54,7 +55,6 @@ class Page:
     """Lines count from 1, `links` from 0. `url` is where it came from."""
 
     url: str
-    title: str
     lines: tuple[str, ...]
     links: tuple[str, ...] = ()
 
@@ -62,25 +62,25 @@ class Page:
 def page_of(download: Download) -> Page:
     """Raises ValueError for a document without text, or one whose reader is not installed."""
     if download.media_type == "application/pdf":
-        page = text_page(download.url, "", "\n".join(pages_of_pdf(download.data)))
+        page = text_page(download.url, "\n".join(pages_of_pdf(download.data)))
     elif "html" in download.media_type:
         page = html_page(download.url, download.data, download.charset)
     else:
         text = decode(download.data, download.charset)
-        page = text_page(download.url, "", download.data.decode("windows-1252", "replace") if text is None else text)
+        page = text_page(download.url, download.data.decode("windows-1252", "replace") if text is None else text)
     if not page.lines:
         raise ValueError(f"{page.url} holds no readable text; it may need a program (JavaScript) to show any.")
     return page
 
 
-def text_page(url: str, title: str, text: str, links: tuple[str, ...] = ()) -> Page:
+def text_page(url: str, text: str) -> Page:
     """A page of plain text; indentation is kept, empty lines are not."""
     lines: list[str] = []
     for line in text[:MOST_CHARACTERS].splitlines():
         lines += wrapped(clean(line.expandtabs(4)).rstrip())
     if len(text) > MOST_CHARACTERS:
         lines.append(f"[The rest, {len(text) - MOST_CHARACTERS} characters, is left out.]")
-    return Page(url, " ".join(clean(title).split())[:WIDTH], tuple(lines), links)
+    return Page(url, tuple(lines))
 
 
 def html_page(url: str, data: bytes, charset: str = "") -> Page:
@@ -96,14 +96,13 @@ def html_page(url: str, data: bytes, charset: str = "") -> Page:
     try:
         document = html.document_fromstring(data if text is None else text.encode(), parser=parser)
     except etree.ParserError:  # nothing in it
-        return Page(url, "", ())
-    title = document.findtext(".//title") or ""
+        return Page(url, ())
     base = document.find(".//base[@href]")
     mains = document.findall(".//main")
     root = mains[0] if len(mains) == 1 else document.find("body")
     reader = _Reader(url if base is None else _joined(url, base.get("href")) or url)
     reader.read(etree.iterwalk(document if root is None else root, events=("start", "end")), len(mains) != 1)
-    return Page(url, " ".join(clean(title).split())[:WIDTH], tuple(reader.lines), tuple(reader.links))
+    return Page(url, tuple(reader.lines), tuple(reader.links))
 
 
 def decode(data: bytes, charset: str) -> str | None:

@@ -89,7 +89,10 @@ class SearXNG:
     """A SearXNG server at `url`, with the JSON format switched on in its settings (`search.formats`)."""
 
     def __init__(self, url: str) -> None:
-        parsed = httpx.URL(url)
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"The address of a SearXNG server, {url!r}, cannot be read: {error}.") from error
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError(f"The address of a SearXNG server begins with http:// or https://, not {url!r}.")
         self._url = str(parsed.copy_with(query=None, fragment=None)).rstrip("/") + "/search"

@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from firesteel.agent.tools import Tool
 from firesteel.agent.web.fetch import Fetcher
 from firesteel.agent.web.files import LocalIndex
-from firesteel.agent.web.page import WIDTH, Page, clean, find, headed, page_of, plain, view, wrapped
+from firesteel.agent.web.page import WIDTH, Page, clean, find, headed, page_of, view, wrapped
 from firesteel.agent.web.search import Hit, Query, SearchProvider, fuse
 from firesteel.format import Message
 
@@ -32,7 +32,6 @@ VERBOSITY = {"high": (10, 400), "low": (5, 120)}
 _NAMES = ("browser.search", "browser.open", "browser.find")
 _URL = re.compile(r"https?://[^\s<>\"'`【】\[\](){}|\\]+")
 _LANGUAGE = re.compile("([A-Za-z]{2,3}(-[A-Za-z]{2})?)?")
-_CITATION = re.compile("【(\\d+)†L(\\d+)(?:-L(\\d+))?】")
 
 _LINE_START = {"type": "integer", "default": 1, "description": "The first line to look at."}
 _SEARCH = {
@@ -82,18 +81,6 @@ _FIND = {
     },
     "required": ["pattern", "url_id"],
 }
-
-
-@dataclass(frozen=True)
-class Citation:
-    """The lines `first` to `last` of page `url_id`, as they read without their links."""
-
-    url_id: int
-    first: int
-    last: int
-    url: str
-    title: str
-    quote: str
 
 
 class Browser:
@@ -200,17 +187,6 @@ class Browser:
         number, page = await self._page(url_id)
         return await asyncio.to_thread(find, page, number, pattern, line_start)
 
-    def citations(self, answer: str) -> dict[str, Citation | None]:
-        """Each citation mark in an answer and what it points to; None for lines that were never there."""
-        return {mark[0]: self._cited(*mark.groups()) for mark in _CITATION.finditer(answer)}
-
-    def _cited(self, number: str, first: str, last: str | None) -> Citation | None:
-        url_id, begin, end = int(number), int(first), int(last or first)
-        page = self.pages.get(url_id)
-        if page is None or not 1 <= begin <= end <= len(page.lines):
-            return None
-        return Citation(url_id, begin, end, page.url, page.title, "\n".join(map(plain, page.lines[begin - 1 : end])))
-
     async def _ask(self, queries: list[Query]) -> tuple[list[Hit], list[str]]:
         """The fused hits of every query to every provider, and a note for each provider that failed."""
         providers: list[tuple[SearchProvider, tuple[str, ...]]] = []
@@ -283,6 +259,5 @@ def _page_of_hits(query: str, hits: list[Hit], characters: int, notes: list[str]
         where = clean(hit.url.split("/")[2])[:60] or "file"
         lines += wrapped(f"【{index}†{title}】 {' '.join([where, clean(hit.date)[:10]]).strip()}")
         lines += wrapped(" ".join(clean(hit.text).split())[:characters])
-    query = " ".join(clean(query).split())
     lines += [" ".join(clean(note).split()) for note in notes]
-    return Page(f"search: {query}", f"Search: {query}"[:WIDTH], tuple(lines), tuple(hit.url for hit in hits))
+    return Page(f"search: {' '.join(clean(query).split())}", tuple(lines), tuple(hit.url for hit in hits))

@@ -13,7 +13,7 @@ from pydantic import Field
 from firesteel.format import Message, Part, ToolCall
 from firesteel.server.ask import Ask, Caller
 from firesteel.server.errors import invalid
-from firesteel.server.reading import Extras, Loose, Pictures, function_tool, mind_of, tools_of
+from firesteel.server.reading import Extras, Loose, Pictures, function_tool, mind_of, stops_of, tools_of
 from firesteel.server.service import Service
 
 
@@ -118,7 +118,6 @@ async def ask_of(service: Service, caller: Caller, body: ChatBody) -> Ask:
         raise invalid(f"There are more than {service.settings.messages} messages.", "messages")
     functions = [tool.function for tool in body.tools or () if tool.type == "function" and tool.function]
     n = body.n or 1
-    stop = [body.stop] if isinstance(body.stop, str) else body.stop or []
     if body.logit_bias and not all(-100 <= bias <= 100 for bias in body.logit_bias.values()):
         raise invalid("A bias is a number from -100 to 100.", "logit_bias")
     mind = mind_of(
@@ -132,7 +131,7 @@ async def ask_of(service: Service, caller: Caller, body: ChatBody) -> Ask:
         top_p=body.top_p,
         top_k=body.top_k,
         seed=body.seed,
-        stop=tuple(stop) or None,
+        stop=stops_of(body.stop) or None,
         presence_penalty=body.presence_penalty,
         frequency_penalty=body.frequency_penalty,
         logit_bias=body.logit_bias,

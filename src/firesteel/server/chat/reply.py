@@ -57,11 +57,11 @@ async def completion(service: Service, answer: Answer, id: str) -> dict[str, Any
 
 def whole(answer: Answer, id: str, logprobs: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
     """The answer as it is at its end."""
-    wanted = "logprobs" in answer.ask.mind.options
+    wanted, theirs = "logprobs" in answer.ask.mind.options, _names(answer)
     choices = [
         {
             "index": sample,
-            "message": _message(answer.said(sample)),
+            "message": _message(answer.said(sample), theirs),
             "logprobs": {"content": logprobs[sample], "refusal": None} if wanted else None,
             "finish_reason": _FINISH[answer.reasons[sample]],
         }
@@ -77,12 +77,17 @@ def whole(answer: Answer, id: str, logprobs: Sequence[Sequence[dict[str, Any]]])
     }
 
 
-def _message(said: list[Message]) -> dict[str, Any]:
-    """All that was said in a turn, tools that ran here between included, as one message."""
+def _names(answer: Answer) -> set[str]:
+    """Of the caller's own tools."""
+    return {schema["function"]["name"] for schema in answer.ask.theirs}
+
+
+def _message(said: list[Message], theirs: set[str]) -> dict[str, Any]:
+    """All that was said in a turn, tools that ran here between included, as one message with the calls of `theirs`."""
     spoken = [message for message in said if message.role == "assistant"]
     content = "\n\n".join(text for m in spoken for text in (m.commentary, m.text) if text)
     reasoning = "\n\n".join(m.reasoning for m in spoken if m.reasoning)
-    calls = [call_of(call) for call in (spoken[-1].tool_calls if spoken else ())]
+    calls = [call_of(call) for call in (spoken[-1].tool_calls if spoken else ()) if call.name in theirs]
     told: dict[str, Any] = {
         "role": "assistant",
         "content": content or (None if calls else ""),
@@ -154,7 +159,7 @@ class _Sample:
 
     def __init__(self, service: Service, answer: Answer) -> None:
         self._service = service
-        self._theirs = {schema["function"]["name"] for schema in answer.ask.theirs}
+        self._theirs = _names(answer)
         self.logprobs: list[dict[str, Any]] = []
         self._told = 0  # of them
         self._calls = 0

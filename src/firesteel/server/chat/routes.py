@@ -14,9 +14,10 @@ from starlette.routing import Route
 
 from firesteel.server.chat.body import ChatBody, ask_of
 from firesteel.server.chat.reply import chunks, completion
-from firesteel.server.errors import ApiError, invalid, not_found
+from firesteel.server.errors import ApiError, not_found
 from firesteel.server.http import EventStream, answer_json, body_of, caller_of, connected, event, service_of
 from firesteel.server.reading import Loose
+from firesteel.server.responses.routes import listed, whole_number
 from firesteel.server.service import Answer
 from firesteel.server.store import StoredCompletion
 
@@ -61,13 +62,10 @@ def failed(error: ApiError) -> bytes:
 
 async def kept(request: Request) -> Response:
     """A page of the completions that were kept, the newest first."""
-    limit = request.query_params.get("limit", "20")
-    if not limit.isdecimal() or not 1 <= int(limit) <= 100:
-        raise invalid("The limit is a number from 1 to 100.", "limit")
-    rows = await service_of(request).store.list_completions(
-        caller_of(request).owner, limit=int(limit) + 1, after=request.query_params.get("after")
-    )
-    return answer_json(_page([row.body for row in rows], int(limit)))
+    service, query = service_of(request), request.query_params
+    limit = whole_number(query, "limit", 20, 1, 100)
+    rows = await service.store.list_completions(caller_of(request).owner, limit + 1, query.get("after"))
+    return answer_json(listed([row.body for row in rows[:limit]], len(rows) > limit))
 
 
 async def retrieve(request: Request) -> Response:
@@ -92,7 +90,7 @@ async def messages(request: Request) -> Response:
     """The messages that a kept completion answered."""
     row = await _found(request)
     told = [message | {"id": f"{row.id}-{number}"} for number, message in enumerate(row.messages)]
-    return answer_json(_page(told, len(told)))
+    return answer_json(listed(told, False))
 
 
 async def _found(request: Request) -> StoredCompletion:
@@ -101,12 +99,6 @@ async def _found(request: Request) -> StoredCompletion:
     if row is None:
         raise not_found("chat completion", id)
     return row
-
-
-def _page(data: list[dict[str, Any]], limit: int) -> dict[str, Any]:
-    page = data[:limit]
-    ends = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
-    return {"object": "list", "data": page, "has_more": len(data) > limit} | ends
 
 
 _PATH = "/v1/chat/completions"

@@ -16,7 +16,7 @@ from firesteel.server.ask import Ask, Caller
 from firesteel.server.errors import invalid
 from firesteel.server.messages.blocks import Content, MessageParam, Reader, Text
 from firesteel.server.messages.thoughts import Display
-from firesteel.server.reading import Extras, Loose, function_tool, mind_of, tools_of
+from firesteel.server.reading import Extras, Loose, function_tool, mind_of, stops_of, tools_of
 from firesteel.server.service import Service
 
 # Types of tools that run on the maker's servers; what follows is a date.
@@ -87,21 +87,22 @@ async def ask_of(service: Service, caller: Caller, body: Question) -> Ask:
     tools = tools_of(service, [_kind(tool) for tool in body.tools or ()], body.firesteel)
     thinking, output = body.thinking, body.output_config or OutputConfig()
     disabled = thinking is not None and thinking.type == "disabled"
+    none = disabled or output.effort == "none"  # a strength, which every backend takes; not all can hold a budget
     choice = body.tool_choice
     mind = mind_of(
         service,
         body.model,
         body.firesteel,
-        effort="none" if disabled else output.effort,
+        effort="none" if none else output.effort,
         max_tokens=body.max_tokens,
         temperature=body.temperature,
         top_p=body.top_p,
         top_k=body.top_k,
-        stop=tuple(body.stop_sequences or ()) or None,
+        stop=stops_of(body.stop_sequences, "stop_sequences") or None,
         json_schema=output.format.schema_ if output.format else None,
         tool_choice=_choice(choice, [tool["function"]["name"] for tool in theirs], bool(theirs or tools)),
         parallel_calls=False if choice and choice.disable_parallel_tool_use else None,
-        thinking_budget=0 if disabled or output.effort == "none" else thinking.budget_tokens if thinking else None,
+        thinking_budget=thinking.budget_tokens if thinking and not none else None,
     )
     system = "\n\n".join(block.text for block in body.system if isinstance(block, Text) and block.text)
     messages = await Reader(service, caller).messages(body.messages)

@@ -111,9 +111,7 @@ class Background:
 
     async def cancel(self, owner: str, id: str) -> None:
         """Returns when the response has ended, or after some seconds if another replica does not listen."""
-        if id in self._jobs:
-            self._jobs[id].stop("cancelled")
-            await asyncio.wait([self._tasks[id]])
+        if await self._stop(id, "cancelled"):
             return
         await self._store.ask_cancel(owner, id)
         for _ in range(20):
@@ -124,9 +122,15 @@ class Background:
 
     async def forget(self, id: str) -> None:
         """Stops the work on a response that is to be deleted."""
+        await self._stop(id, "lost")
+
+    async def _stop(self, id: str, reason: Reason) -> bool:
+        """Whether it was made here and has ended now. One that is still being stored ends as soon as it begins."""
         if id in self._jobs:
-            self._jobs[id].stop("lost")
-            await asyncio.wait([self._tasks[id]])
+            self._jobs[id].stop(reason)
+        if task := self._tasks.get(id):
+            await asyncio.wait([task])
+        return task is not None
 
     async def follow(self, owner: str, id: str, after: int = -1) -> AsyncGenerator[dict[str, Any], None]:
         """The events of a response above the number `after`, to its end, however it is made."""
@@ -290,8 +294,12 @@ class Background:
             last = {"type": "response.failed", "sequence_number": number, "response": body}
             await store.append_events(row.owner, row.id, [(number, orjson.dumps(last).decode())])
         reader = Reader(self._service, Caller(row.owner), await self._service.part(Seals).ready())
-        await reader.read(body["output"], row.id, "output")
-        messages = [*row.messages, *await packed_messages(store, reader.messages, reader.urls)]
+        messages = list(row.messages)
+        try:
+            await reader.read(body["output"], row.id, "output", kept=True)
+            messages += await packed_messages(store, reader.messages, reader.urls)
+        except ApiError as error:  # it must end all the same; whoever follows it goes on from its input
+            _LOG.warning("What a lost response said cannot be read: %s", error, extra={"response": row.id})
         whole = await packed(store, body)
         await store.put_response(replace(row, status=body["status"], body=whole, messages=messages))
         items = [*row.request["input"], *whole["output"]]

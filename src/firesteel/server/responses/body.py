@@ -151,7 +151,7 @@ async def tools_of_body(service: Service, caller: Caller, body: ResponseBody) ->
                 if function.get("type") == "function":
                     take(function, f"{where}.tools.{inner}", space.name)
         elif kind == "code_interpreter":
-            files |= await _files(service, caller, tool.get("container"))
+            files |= await _files(service, caller, tool.get("container"), f"{where}.container.file_ids")
     return Tools(theirs, names, tools_of(service, kinds, body.firesteel), files, told)
 
 
@@ -218,10 +218,13 @@ def _named(choice: Mapping[str, Any], tools: Tools) -> str:
     return full
 
 
-async def _files(service: Service, caller: Caller, container: Any) -> dict[str, str]:
+async def _files(service: Service, caller: Caller, container: Any, where: str) -> dict[str, str]:
     """The uploaded files that a code interpreter is given, their ids by their names."""
     files: dict[str, str] = {}
-    for id in container.get("file_ids") or () if isinstance(container, dict) else ():
+    ids = container.get("file_ids") or [] if isinstance(container, dict) else []
+    if not isinstance(ids, list):
+        raise invalid("file_ids is a list of the ids of files.", where, "invalid_value")
+    for id in ids:
         file = await service.store.get_file(caller.owner, id) if isinstance(id, str) else None
         if file is None:
             raise not_found("file", str(id))

@@ -246,8 +246,11 @@ def _of_agent(event: Event) -> dict[str, Any]:
 
 def _output(result: Message) -> str | list[dict[str, Any]]:
     """What a tool gave: text, or parts where there are pictures."""
-    if not result.images:
-        return result.text
+    return parts_of(result) if result.images else result.text
+
+
+def parts_of(result: Message) -> list[dict[str, Any]]:
+    """What a tool gave, part by part."""
     return [
         {"type": "input_text", "text": part.text}
         if part.image is None

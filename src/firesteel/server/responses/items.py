@@ -140,9 +140,13 @@ class Reader:
         self._open = {call.id: call.name for call in unanswered(before)}
         self._draft: _Draft | None = None
 
-    async def read(self, items: Sequence[Mapping[str, Any]], response: str, where: str) -> None:
-        """Reads the items of one response, which stand at `where`. Raises ApiError with the place of an error."""
-        if len(items) > self._service.settings.messages:
+    async def read(self, items: Sequence[Mapping[str, Any]], response: str, where: str, *, kept: bool = False) -> None:
+        """Reads the items of one response, which stand at `where`. Raises ApiError with the place of an error.
+
+        Items that were `kept` in the store came in several requests, whose caps on numbers do not hold for them all.
+        """
+        self._pictures.counted = not kept
+        if len(items) > self._service.settings.messages and not kept:
             raise invalid(f"There are more than {self._service.settings.messages} items.", where)
         for number, given in enumerate(items):
             await self._read(given, f"{where}.{number}", item_id(response, str(given.get("type")), f"i{number}"))

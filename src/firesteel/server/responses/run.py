@@ -1,7 +1,7 @@
 """One response: what is asked made of a body and of what was said before, then its events, then its place in the store.
 
 - `instructions` are the system's words of this response alone; what is kept are the messages of input and answer.
-- A chain whose beginning was deleted cannot be followed: that is told, not guessed over.
+- A chain whose beginning was deleted, or is too far back, cannot be followed: that is told, not guessed over.
 - What is stored is there before the last event is sent. A run that was cut leaves no call of ours without a result.
 """
 
@@ -30,6 +30,7 @@ from firesteel.server.responses.resource import ENDED, error_of, resource, usage
 from firesteel.server.responses.seal import Seals
 from firesteel.server.service import Answer, Service
 from firesteel.server.store import Item, Store, StoredResponse
+from firesteel.server.store.responses import CHAIN
 from firesteel.server.threads.files import Folder
 from firesteel.server.threads.permission import Permissions
 
@@ -77,7 +78,7 @@ async def question(
     before = await earlier(service, caller, body.previous_response_id, cached)
     reader = Reader(service, caller, seals, before)
     if body.conversation is not None:
-        await reader.read(await conversation_items(service, caller, body.conversation), id, "conversation")
+        await reader.read(await conversation_items(service, caller, body.conversation), id, "conversation", kept=True)
     told, said = len(reader.items), len(reader.messages)
     await reader.read(body.input, id, "input")
     reader.check()
@@ -160,7 +161,8 @@ async def earlier(
     if not chain:
         raise invalid(f"Previous response with id {id!r} not found.", param, code)
     if chain[0].previous is not None:
-        raise invalid(f"A response before {id!r} was deleted: its conversation cannot be followed.", param, code)
+        message = f"A response before {id!r} was deleted, or there are more than {CHAIN:,}: it cannot be followed."
+        raise invalid(message, param, code)
     if any(part.conversation for part in chain):
         raise invalid(f"The response {id!r} belongs to a conversation: follow that.", param, "response_in_conversation")
     if chain[-1].status not in ENDED:
@@ -253,7 +255,9 @@ class Run:
         """The row of the response as it is now."""
         store, asked = self._service.store, self.asked
         rooted = asked.previous == asked.body.previous_response_id  # else nothing else keeps what was said before
-        messages = self.added if rooted else [*asked.before, *self.added]
+        # While it is made, only what was asked: what a dead replica had said is read from its events (`background.py`).
+        added = self.added if self.response["status"] in ENDED else asked.input
+        messages = added if rooted else [*asked.before, *added]
         files = {"files": asked.folder.files} if asked.folder and asked.folder.files else {}
         return StoredResponse(
             id=asked.id,

@@ -1,7 +1,7 @@
 """Idempotency-Key: the same request twice is done once and answered twice.
 
 As in draft-ietf-httpapi-idempotency-key-header-07: a key belongs to one caller and to one body, and lives for a day. A
-request that was running when the process died leaves its key running; after ten minutes another may have it.
+request that was running when the process died leaves its key running; after fifteen minutes another may have it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from firesteel.server.store.database import Database
 from firesteel.server.store.records import Replay
 
 KEPT = 86400.0  # seconds
-ABANDONED = 900.0  # seconds; longer than any request may take, its time in the queue included
+ABANDONED = 900.0  # seconds; longer than a request takes, its wait included, unless --seconds is set above some 840
 
 TABLE = tables.idempotency
 
@@ -55,7 +55,7 @@ class Idempotency(Database):
         await self._write(lambda connection: connection.execute(statement))
 
     async def release(self, owner: str, key: str) -> None:
-        """The request failed before it did anything, so it may be tried again."""
+        """The request has no answer that is worth keeping, so it may be done again."""
         statement = delete(TABLE).where(_is(owner, key), TABLE.c.status.is_(None))
         await self._write(lambda connection: connection.execute(statement))
 

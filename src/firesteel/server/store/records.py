@@ -5,8 +5,9 @@ The columns in `tables.py` carry the same names, so a row becomes its record by 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 class StoreUnavailable(Exception):
@@ -30,6 +31,13 @@ class Key:
     created: float
     revoked: float | None = None
     admin: bool = False  # may look after the server: keys, usage of all
+
+    @property
+    def status(self) -> Literal["active", "revoked", "expired"]:
+        """Now."""
+        if self.revoked is not None:
+            return "revoked"
+        return "expired" if self.expires is not None and self.expires <= time.time() else "active"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,9 +24,9 @@ from firesteel.server.store.threads import Threads
 class Store(Access, Responses, Threads, Conversations, Completions, Files, Idempotency):
     """Keys, usage, responses, threads, conversations, completions, files and idempotency keys in one database.
 
-    Every method that writes returns after the commit, but `add_usage`. Every one that takes an owner neither shows nor
-    changes what belongs to others: it returns None, False or an empty list, as if there were nothing. All may raise
-    StoreUnavailable.
+    Every method that writes returns after the commit, but `add_usage` and `pay`. Every one that takes an owner neither
+    shows nor changes what belongs to others: it returns None, False or an empty list, as if there were nothing. All may
+    raise StoreUnavailable.
     """
 
     @classmethod

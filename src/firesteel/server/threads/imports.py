@@ -1,8 +1,8 @@
 """Threads from files. Nothing in a file is believed but its shape.
 
 - Every id is made anew; a turn follows one that stands before it in the file, so that there are no circles.
-- Items are read as those of a request are: the same caps, and pictures only as data URLs or as the caller's own files.
-  What the model will be told is made of them, never taken from the file.
+- Items are read as those of a request are: the same caps, and pictures only from where a request may have them. What
+  the model will be told is made of them, never taken from the file.
 - A file that the turn before did not have with the same bytes was made by its turn, also where it was given: uploads
   stay with their owner, so the thread's settings name none.
 - An imported turn has no events to watch again.

@@ -29,7 +29,8 @@ from firesteel.server.access import allows
 from firesteel.server.ask import Ask, Caller
 from firesteel.server.errors import ApiError, not_found
 from firesteel.server.http import answer_json, caller_of, connected, service_of
-from firesteel.server.responses.blobs import data_url, unpacked_messages
+from firesteel.server.responses.blobs import unpacked_messages
+from firesteel.server.responses.events import parts_of
 from firesteel.server.responses.items import OWN_CALL
 from firesteel.server.service import Answer, Service
 from firesteel.server.store import StoredResponse
@@ -72,14 +73,8 @@ async def replay(request: Request) -> Response:
         raise ApiError(403, message, code="tool_not_served")
     began = time.monotonic()
     result = await connected(request, _run(service, caller, turn, trace, tools))
-    output = [
-        {"type": "input_text", "text": part.text}
-        if part.image is None
-        else {"type": "input_image", "image_url": data_url(part.image)}
-        for part in result.parts
-    ]
-    told = {"object": "tool_call.replay", "call": request.path_params["call"], "name": name, "output": output}
-    return answer_json(told | {"seconds": round(time.monotonic() - began, 3)})
+    told = {"object": "tool_call.replay", "call": request.path_params["call"], "name": name}
+    return answer_json(told | {"output": parts_of(result), "seconds": round(time.monotonic() - began, 3)})
 
 
 def runs_again(service: Service, caller: Caller) -> list[str]:

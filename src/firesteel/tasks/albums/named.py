@@ -17,7 +17,7 @@ from firesteel.tasks.albums.album import Album
 from firesteel.tasks.albums.asked import Pictured, article, grounded, sentence
 from firesteel.tasks.base import Family, Problem, normalise
 from firesteel.tasks.drawing import COLOURS, Box, canvas, vary
-from firesteel.tasks.interface import BoundingBox
+from firesteel.tasks.interface import BoundingBox, thousandths
 
 _SIDE = 224  # of a ground with several pictures
 _INKS = ("red", "green", "blue", "purple", "brown", "black")  # for drawings that take any colour
@@ -163,7 +163,7 @@ class Locate(BoundingBox):
     def generate(self, rng: random.Random, level: int) -> Problem:
         names = rng.sample(self.pool.names, rng.randint(2, 4))
         image, boxes = scattered(rng, self.pool, names, sorted(rng.sample(range(4), len(names))), across=2)
-        frames = [_thousandths(box, image) for box in boxes]
+        frames = [thousandths(box, image) for box in boxes]
         caption = sentence(", ".join(names))
         if self.pool.album.kind == "photographs":  # the thing itself may fill less than its photograph
             names = [f"picture of the {name}" for name in names]
@@ -187,8 +187,3 @@ class HowMany(_Named):
         caption = " ".join(f"row {number}: {', '.join(row)}." for number, row in enumerate(filter(None, rows), 1))
         counted = ", ".join(f"{wanted} {k}" for k in range(1, number + 1))
         return self.problem(question, str(number), counted, image, caption)
-
-
-def _thousandths(box: Box, image: Image.Image) -> Box:
-    across, down = 1000 / image.width, 1000 / image.height
-    return box[0] * across, box[1] * down, box[2] * across, box[3] * down

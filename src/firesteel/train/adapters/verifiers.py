@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from firesteel.format import Message, Part
 from firesteel.train.adapters.questions import Question, costs, draw
 
 try:
@@ -103,11 +102,7 @@ class Priced(vf.Env[PricedConfig]):
 
 
 def _prompt(question: Question) -> list[vf.UserMessage]:
-    problem = question.problem
-    parts = [Part(text=problem.question)]
-    if problem.image is not None:
-        parts.insert(0, Part(image=problem.image))
-    return [vf.UserMessage.model_validate(Message("user", parts).to_dict())]
+    return [vf.UserMessage.model_validate(question.problem.message.to_dict())]
 
 
 def _thought(trace: vf.Trace) -> int:

@@ -25,7 +25,7 @@ from datatrove.pipeline.filters.base_filter import BaseFilter
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
 from firesteel.tasks import get, make
-from firesteel.tasks.base import HELD_OUT
+from firesteel.tasks.base import held_out
 from firesteel.train.corpus import open_text
 from firesteel.train.curation.recipe import Recipe
 from firesteel.train.curation.sources import objects, text_families
@@ -43,7 +43,7 @@ def questions(recipe: Recipe) -> Iterator[tuple[str, str]]:
         for level in range(1, get(name).levels + 1):
             for seed in range(recipe.evaluation_seeds):
                 for number in range(recipe.evaluation_problems):
-                    yield f"{FAMILY}{name}", make(name, HELD_OUT * (seed + 1) + number, level).question
+                    yield f"{FAMILY}{name}", make(name, held_out(seed, number), level).question
     for file in recipe.evaluation_files:
         path = Path(recipe.root) / file
         yield from ((path.name, question) for question in _asked(path))

@@ -4,7 +4,8 @@
   document, so that one big file keeps several workers busy.
 - Hugging Face datasets go through datatrove's own reader.
 - Generated problems are numbered from 0, below the seeds that evaluations draw (`tasks.base.HELD_OUT`). Families with
-  pictures are left out: their questions say nothing without the picture, and training draws them anew.
+  pictures are left out unless a source names them: their questions say nothing without the picture, and training draws
+  them anew.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ Found = tuple[str, str, dict[str, Any]]  # id, text, metadata
 
 
 def reader(source: Source, root: Path) -> PipelineStep:
-    """The block that reads a source. Raises ValueError where it does not exist."""
+    """The block that reads a source.
+
+    Raises ValueError for a dataset by name without its revision; a missing file is named by `files`.
+    """
     if source.kind != "dataset":
         return Read(source, root)
     folder = root / source.path
@@ -105,7 +109,10 @@ class Read(PipelineStep):
 
 
 class Admit(PipelineStep):
-    """Ends a source where its megabytes are read, labels its documents and counts what comes in."""
+    """Ends a source where its megabytes are read, labels its documents and counts what comes in.
+
+    The document that passes the limit is left out, or cut where it is the first.
+    """
 
     type = "📖 - READER"
     name = "admit"
@@ -116,12 +123,14 @@ class Admit(PipelineStep):
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """`data` up to this part's share of the source's megabytes (counted in characters)."""
-        limit = (self.source.megabytes << 20) / world_size
+        limit = (self.source.megabytes << 20) // world_size
         read = 0
         for document in data:
+            if limit and read + len(document.text) > limit:
+                if read:
+                    return
+                document.text = document.text[:limit]
             read += len(document.text)
-            if limit and read > limit:
-                return
             document.metadata["source"] = self.source.name
             self.stat_update("documents")
             self.stat_update("characters", value=len(document.text))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import json
 import lzma
 import random
@@ -43,6 +44,12 @@ class Example:
     tools: tuple[dict[str, Any], ...]
     strength: int
     place: str
+
+    @property
+    def key(self) -> str:
+        """A hash of what is said and shown, whatever the strength."""
+        said = [[message.to_dict() for message in self.messages], self.tools]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def read(source: str | Path, strength: int | None = None) -> Iterator[Example]:

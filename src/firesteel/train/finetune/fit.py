@@ -1,7 +1,7 @@
 """The loop of a fine-tuning: updates on some examples, judged on others.
 
-- Held-out examples are chosen by a hash of what they say: the same ones whatever the order, and a conversation that
-  stands in the data twice is never on both sides.
+- Held-out examples are chosen by a hash of what is said in them: the same ones whatever the order, and a conversation
+  that stands in the data twice is never on both sides.
 - Rows are padded on the right, where causal attention never looks; an update is cut into passes of like length, and its
   loss is the mean over all tokens of the assistant in it.
 - The weights that were best on the held-out examples are kept; when these have not improved for `PATIENCE` judgements
@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,23 +81,17 @@ class Learner(Protocol):
         ...
 
 
-def split(conversations: Sequence[Sequence[Sample]], share: float) -> tuple[list[Sample], list[Sample]]:
-    """The samples to learn from, and those to be judged on: those of a `share` of the different conversations."""
-    keys = [b"".join(map(_key, samples)) for samples in conversations]
-    different = sorted(set(keys))
+def split(conversations: Sequence[tuple[str, Sequence[Sample]]], share: float) -> tuple[list[Sample], list[Sample]]:
+    """The samples to learn from, and those to be judged on: those of a `share` of the different conversations.
+
+    With its samples stands each conversation's hash (`Example.key`): their ids hold a strength that may be drawn.
+    """
+    different = sorted({key for key, _ in conversations})
     held = set(different[: round(share * len(different))])
     sides: tuple[list[Sample], list[Sample]] = ([], [])
-    for key, samples in zip(keys, conversations, strict=True):
+    for key, samples in conversations:
         sides[key in held].extend(samples)
     return sides
-
-
-def _key(sample: Sample) -> bytes:
-    """What a sample says and shows, as a hash."""
-    key = hashlib.sha256(repr((sample.ids, sample.mask)).encode())
-    for tensor in sample.inputs.values():
-        key.update(tensor.numpy().tobytes())
-    return key.digest()
 
 
 def fit(learner: Learner, samples: Sequence[Sample], held: Sequence[Sample], settings: Settings) -> Report:

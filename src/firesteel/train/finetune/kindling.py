@@ -25,7 +25,7 @@ from firesteel.model.config import GLIMMER
 from firesteel.model.gguf_import import to_directory
 from firesteel.train.finetune.examples import Example
 from firesteel.train.finetune.fit import Sample, padded
-from firesteel.train.loop import precision
+from firesteel.train.learner import precision
 from firesteel.train.optim import MuonAdamW
 
 

@@ -29,7 +29,7 @@ from firesteel.backends.openai_messages import effort
 from firesteel.format import STRENGTHS, Message
 from firesteel.train.finetune.examples import Example
 from firesteel.train.finetune.fit import Sample, padded
-from firesteel.train.loop import precision
+from firesteel.train.learner import precision
 
 
 class Lora(TransformersBackend):

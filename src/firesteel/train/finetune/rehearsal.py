@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from firesteel.format import STRENGTHS, Message, Part
+from firesteel.format import STRENGTHS, Message
 from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.base import HELD_OUT, thought
 from firesteel.train.finetune.examples import Example
@@ -22,8 +22,5 @@ def rehearsal(count: int, seed: int = 0) -> Iterator[Example]:
     for _ in range(count):
         name, strength = rng.choice(list(FAMILIES)), rng.choice(strengths)
         problem = make(name, rng.randrange(HELD_OUT), rng.randint(1, min(2, FAMILIES[name].levels)))
-        asked = [Part(text=problem.question)]
-        if problem.image is not None:
-            asked.insert(0, Part(image=problem.image))
         said = Message("assistant", problem.answer, thought(problem, strength))
-        yield Example((Message("user", asked), said), (), strength, f"a problem of {name}")
+        yield Example((problem.message, said), (), strength, f"a problem of {name}")

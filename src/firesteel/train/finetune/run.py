@@ -12,12 +12,11 @@ from typing import Protocol
 
 import torch
 
+from firesteel.model.checkpoint import WEIGHT_FILES
 from firesteel.train.finetune.examples import Example, read
 from firesteel.train.finetune.fit import Learner, Report, Sample, Settings, fit, split
 from firesteel.train.finetune.kindling import Kindling
 from firesteel.train.finetune.rehearsal import rehearsal
-
-_WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".gguf", ".pt", ".pth")
 
 
 class Tunable(Learner, Protocol):
@@ -75,24 +74,29 @@ def tune(
         raise ValueError(f"{out} is there already and is no empty directory.")
     out.mkdir(parents=True, exist_ok=True)
     examples = [example for source in sources for example in read(source, strength)]
+    if not examples:
+        raise ValueError(f"There is no example in {', '.join(sources)}.")
     learner = _open(model, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")), rank, seed)
-    settings = Settings(rate=rate or learner.rate, epochs=epochs, batch=batch, holdout=holdout, seed=seed)
+    rate = learner.rate if rate is None else rate
+    settings = Settings(rate=rate, epochs=epochs, batch=batch, holdout=holdout, seed=seed)
     encoded = [_encoded(learner, example) for example in examples]
-    fitting = [[sample for sample in samples if len(sample.ids) <= length] for samples in encoded]
-    fitting = [samples for samples in fitting if samples]
+    short = [[sample for sample in samples if len(sample.ids) <= length] for samples in encoded]
+    fitting = [(example.key, samples) for example, samples in zip(examples, short, strict=True) if samples]
     if not fitting:
         raise ValueError(f"All {len(examples)} examples are longer than {length} tokens: raise --length.")
     learning, held = split(fitting, settings.holdout)
+    if not learning:
+        raise ValueError(f"A share of {holdout} holds out all that there is to learn from: lower --holdout.")
     problems = round(len(learning) * rehearse / (1 - rehearse)) if isinstance(learner, Kindling) else 0
     reminders = [sample for problem in rehearsal(problems, seed) for sample in learner.samples(problem)]
     reminders = [sample for sample in reminders if len(sample.ids) <= length]
     report = fit(learner, learning + reminders, held, settings)
     for file in learner.directory.iterdir():  # tokenizer, template, processor; the configuration is written anew
-        if file.is_file() and not file.name.endswith(_WEIGHTS):
+        if file.is_file() and not file.name.endswith(WEIGHT_FILES):
             shutil.copy(file, out / file.name)
     addresses = learner.save(out)
     tokens = sum(sample.learnt for sample in learning)
-    long = sum(map(len, encoded)) - sum(map(len, fitting))
+    long = sum(map(len, encoded)) - sum(map(len, short))
     tuned = Tuned(len(learning), len(held), long, tokens, len(reminders), report, addresses)
     record = {"model": model, "sources": list(sources), "length": length, "strength": strength, "rehearse": rehearse}
     record |= {"settings": dataclasses.asdict(settings)} | dataclasses.asdict(tuned)

@@ -2,8 +2,8 @@
 
 - A set is an `icons.json`, its package folder, or the archive that `npm pack @iconify-json/NAME` writes; the last two
   bring the licence with them (`info.json`).
-- The name is the icon's own in words. Skin tones, and outlines of a filled drawing, bear the plain name; names of more
-  than three words are left out, because nobody would say them.
+- The name is the icon's own in words. Outlines of a filled drawing bear its name; skin tones of one that is there
+  without are left out, and so are names of more than three words, because nobody would say them.
 - Several sets in one album draw one thing in several styles: a drawing held out may be known from another set.
 - What is drawn in the text's colour is kept as black on nothing with `tint`, and gets a colour when it is shown.
 """

@@ -2,7 +2,8 @@
 
 - What is known about a page is asked of the browser after layout: only what stands wholly in the window, is not covered
   and not cut counts. Names that stand twice are not asked for; a kind of item of which one is cut is not counted.
-- Windows are whole image tokens (28 pixels) a side, so that the model sees the very pixels the browser drew.
+- Windows are whole image tokens (28 pixels) a side, so that a model whose pictures may be so large sees the very pixels
+  that the browser drew.
 - The browser is offline. Its version and typefaces decide the pixels, so they are written into the album.
 """
 

@@ -1,7 +1,8 @@
 """What a run of reinforcement learning is: phases over one policy, as frozen dataclasses.
 
 The phases of the recipe follow the published story of Muse Spark: accuracy first, then a price on thinking
-(compression), then a lower price on harder problems (extension), then the operators of Contemplating.
+(compression), then a lower price on harder problems (extension), then the operators of Contemplating. Between the
+second and the third low strengths learn to think enough.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ class Phase:
     `mastered` draws most what is mostly right, where answers differ in length alone; else what is right half the time.
     `penalty` is what the price of thinking (`reward.PENALTY`) weighs beside being right, each by its own deviation; 0:
     thinking is free. `imitate` learns the shortest right sample of each group and nothing from the others, which is
-    what compression is compared with. `refine` is the share of prompts that show other answers, as a round of
-    refinement does, or ask for the best of them. `calls` is the share of prompts that need a tool.
+    what compression is compared with. `refine` is the largest share of prompts that show other answers, as a round of
+    refinement does, or ask for the best of them: there are as many as problems on which the samples disagree. `calls`
+    is the share of the others that have tools; their strengths are low to high, whatever `strengths` says.
     """
 
     name: str

@@ -80,11 +80,14 @@ def draw_problem(
     return of_problem(make(name, rng.randrange(HELD_OUT), level), STRENGTHS[rng.choice(strengths)])
 
 
-def draw_call(rng: random.Random) -> Episode:
-    """A conversation with tools: right are exactly the calls that are needed, and an answer that tells their result."""
+def draw_call(rng: random.Random, families: Sequence[str]) -> Episode:
+    """A conversation with tools: right are exactly the calls that are needed, and an answer that tells their result.
+
+    A question that needs no tool is of `families`.
+    """
     strength = STRENGTHS[rng.choice(("low", "medium", "high"))]
     while True:
-        messages, schemas = calls.conversation(rng, strength)
+        messages, schemas = calls.conversation(rng, strength, families)
         if schemas:
             break
     wanted = [dict(call) for call in messages[1].tool_calls]

@@ -167,14 +167,17 @@ class Reinforcer:
         operators = round(run.prompts * phase.refine)
         problems = (self.curriculum, self.families, phase.levels, phase.strengths, phase.mastered)
         episodes = [
-            draw_call(rng) if rng.random() < phase.calls else draw_problem(rng, *problems)
+            draw_call(rng, self.families) if rng.random() < phase.calls else draw_problem(rng, *problems)
             for _ in range(run.prompts - operators)
         ]
         groups = await self._ask(backend, episodes, rng)
         if operators:
             further = []
             for episode, group in zip(episodes, groups, strict=True):
-                drawn = draw_operator(rng, episode, [one.answer for one in group], [one.right for one in group])
+                if episode.tools:  # what is right there are the calls as well, which an answer does not show
+                    continue
+                whole = [one for one in group if not one.truncated]
+                drawn = draw_operator(rng, episode, [one.answer for one in whole], [one.right for one in whole])
                 if drawn and prompt_tokens(drawn, self.tokenizer) <= run.length - run.max_tokens:
                     further.append(drawn)
             further = further[:operators]

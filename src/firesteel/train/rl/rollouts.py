@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -53,14 +53,14 @@ async def sample(
     max_tokens: int,
     length: int,
     seed: int,
-    temperature: float = 1.0,
 ) -> list[list[Rollout]]:
     """`samples` rollouts of each episode. A prompt and its answer never exceed `length` tokens.
 
     Raises ValueError where a prompt alone is longer.
     """
+    episodes = [_shown(episode, backend.tokenizer) for episode in episodes]
     jobs = [
-        _one(backend, episode, max_tokens, length, seed + index * samples + number, temperature)
+        _one(backend, episode, max_tokens, length, seed + index * samples + number)
         for index, episode in enumerate(episodes)
         for number in range(samples)
     ]
@@ -73,9 +73,16 @@ def prompt_tokens(episode: Episode, tokenizer: Tokenizer) -> int:
     return len(render(episode.messages, schemas, episode.strength, tokenizer).ids)
 
 
-async def _one(
-    backend: EngineBackend, episode: Episode, max_tokens: int, length: int, seed: int, temperature: float
-) -> Rollout:
+def _shown(episode: Episode, tokenizer: Tokenizer) -> Episode:
+    """With pictures as the model is shown them, so that all rollouts share each one (as `loss.packed` wants it)."""
+    messages = [
+        replace(m, content=[replace(part, image=part.image and tokenizer.shown(part.image)) for part in m.parts])
+        for m in episode.messages
+    ]
+    return replace(episode, messages=tuple(messages))
+
+
+async def _one(backend: EngineBackend, episode: Episode, max_tokens: int, length: int, seed: int) -> Rollout:
     trace = Trace(list(episode.messages))
     schemas = [tool.schema for tool in episode.tools]
     first = prompt_tokens(episode, backend.tokenizer)
@@ -87,7 +94,7 @@ async def _one(
         episode.tools,
         Limits(turns=3, calls=4, turn_tokens=min(max_tokens, length - first)),
         strength=episode.strength,
-        temperature=temperature,
+        temperature=1.0,
         seed=seed,
         logprobs=0,
     )
