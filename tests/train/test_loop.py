@@ -259,6 +259,9 @@ def test_a_tokenizer_stands_in_a_run_when_it_is_whole(tmp_path, monkeypatch):
         prepare(run, tmp_path)
     tokenizer, _ = prepare(run, tmp_path)
     assert tokenizer.max_image_tokens == 36
+    (tmp_path / "tokenizer" / "processor_config.json").unlink()
+    with pytest.raises(ValueError, match=r"at most 4096 tokens and the run says 36: correct its processor_config"):
+        prepare(run, tmp_path)
 
 
 def test_what_follows_a_stage_is_done_again_after_a_kill(finished, tmp_path):

@@ -100,7 +100,7 @@ def prepare(run: Run, directory: Path) -> tuple[Tokenizer, Path | None]:
     """Trains the tokenizer and encodes the running text, unless an earlier start of the run did or it is a branch.
 
     A corpus of `firesteel data build` brings its tokenizer. Raises ValueError where model, run and tokenizer differ in
-    the size of their vocabulary, and for sources that are missing or hold no text.
+    the size of their vocabulary or of pictures, and for sources that are missing or hold no text.
     """
     known = run.model["text_config"]["vocab_size"]
     if known != run.vocab_size:
@@ -129,6 +129,11 @@ def prepare(run: Run, directory: Path) -> tuple[Tokenizer, Path | None]:
         raise ValueError(
             f"The corpus has a vocabulary of {tokenizer.vocab_size} and the run one of {run.vocab_size}: "
             f"build the corpus with --set vocab_size={run.vocab_size}"
+        )
+    if tokenizer.max_image_tokens != run.max_image_tokens:  # else it would learn pictures that it is never shown
+        raise ValueError(
+            f"{path.parent} says that a picture takes at most {tokenizer.max_image_tokens} tokens and the run says "
+            f"{run.max_image_tokens}: correct its processor_config.json"
         )
     if not run.sources:
         return tokenizer, None
