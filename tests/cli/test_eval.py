@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from firesteel.evals.run import HELD_OUT
 from firesteel.tasks import make
+from firesteel.tasks.base import HELD_OUT
 from tests.cli.program import Scripted, refused
 
 

@@ -126,7 +126,7 @@ def test_a_record_that_was_killed_before_its_head_gets_one(tmp_path):
 def test_a_record_of_something_else_is_refused(tmp_path):
     path = tmp_path / "r.jsonl"
     Record(SETTINGS, path)
-    with pytest.raises(ValueError, match="line 1: its settings are"):
+    with pytest.raises(ValueError, match="line 1: it was made with other settings"):
         Record(Settings("other", agents=(1, 4, 8)), path)
     path.write_text(path.read_text() + "rubbish\n")
     with pytest.raises(ValueError, match="line 2"):

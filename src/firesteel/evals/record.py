@@ -31,7 +31,8 @@ class Lines:
             try:
                 row = json.loads(line)
                 if (number == 1 or "settings" in row) and row != head:
-                    raise ValueError(f"its settings are {row.get('settings')}; name another file with --out.")
+                    other = row.get("settings")
+                    raise ValueError(f"it was made with other settings, {other}; name another file with --out.")
                 if "settings" not in row:
                     keep(row)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
