@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from os.path import expanduser
 from pathlib import Path
 
 from firesteel.agent.eyes import Eyes
@@ -89,7 +90,7 @@ def _browser(wanted: dict[str, list[str]], index: Path, trace: Trace, stack: Asy
 
     search = SearXNG(wanted["searxng"][0]) if "searxng" in wanted else MetaSearch() if "web" in wanted else None
     index.parent.mkdir(parents=True, exist_ok=True)
-    files = LocalIndex([_expanded(value) for value in wanted["folder"]], index) if "folder" in wanted else None
+    files = LocalIndex([Path(expanduser(value)) for value in wanted["folder"]], index) if "folder" in wanted else None
     if files:
         stack.push_async_callback(files.close)
     browser = Browser(
@@ -104,10 +105,3 @@ def _browser(wanted: dict[str, list[str]], index: Path, trace: Trace, stack: Asy
         if message.role == "user":
             browser.allow(message.text)
     return browser.tools()
-
-
-def _expanded(path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:  # nobody's home
-        raise ValueError(f"{path} is not a folder.") from error

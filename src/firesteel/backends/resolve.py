@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def open_backend(address: str = PACKAGED, **options: Any) -> Backend:
     if kind == "openai":
         return _openai(rest, options, name=address)
     if kind == "hf":
-        return _transformers(_path(rest), options, name=address)
-    path = _path(address)
+        return _transformers(Path(expanduser(rest)), options, name=address)
+    path = Path(expanduser(address))
     if path.is_dir():
         return _directory(path, options)
     if path.suffix == ".gguf":
@@ -43,13 +44,6 @@ def open_backend(address: str = PACKAGED, **options: Any) -> Backend:
     raise ValueError(
         f"The model {address} is {what}: name kindling, a .gguf file, a checkpoint directory, hf:DIR or openai:URL."
     )
-
-
-def _path(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:  # ~ without such a user
-        raise ValueError(f"The model {text} is not there: no home folder of that name is known.") from error
 
 
 def mmproj_beside(model: Path) -> Path | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from itertools import count
+from os.path import expanduser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +16,6 @@ from firesteel.agent.mind import Mind
 from firesteel.agent.toolbox import toolbox
 from firesteel.backends import Backend, resolve
 from firesteel.cli.ask import user_message
-from firesteel.cli.options import expanded
 from firesteel.cli.terminal import Printer, complain
 from firesteel.format import Part, Trace
 
@@ -78,7 +78,7 @@ class _Chat:
         """A command or a question. Raises ValueError for one that cannot be followed."""
         command, _, value = line.partition(" ")
         if command == "/image":
-            self.pictures.append(Part.image_of(expanded(value.strip())))
+            self.pictures.append(Part.image_of(Path(expanduser(value.strip()))))
         elif command == "/strength":
             self.mind = replace(self.mind, strength=value.strip())
         elif command == "/mode":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from importlib import resources
+from os.path import expanduser
 from pathlib import Path
 
 from firesteel.backends.resolve import PACKAGED, mmproj_beside
-from firesteel.cli.options import expanded
 from firesteel.cli.train import require_extra
 
 
@@ -19,6 +19,6 @@ def export(directory: Path, model: str) -> None:
     from firesteel.model.gguf_import import to_directory
 
     packaged = Path(str(resources.files("firesteel") / "assets" / PACKAGED / f"{PACKAGED}.gguf"))
-    path = packaged if model == PACKAGED else expanded(model)
+    path = packaged if model == PACKAGED else Path(expanduser(model))
     to_directory(path, mmproj_beside(path) or mmproj_path_of(path), directory)
     print(f"{directory}: {', '.join(sorted(file.name for file in directory.iterdir()))}")

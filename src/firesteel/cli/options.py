@@ -54,13 +54,5 @@ Database = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def expanded(path: str) -> Path:
-    """The path, with ~ as the shell reads it. Raises ValueError for the home of nobody."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"There is no such home: {path}.") from error
-
-
 def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]

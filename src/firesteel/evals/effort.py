@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
+from os.path import expanduser
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,7 +127,7 @@ def model_of(argument: str) -> Model:
 
 
 def _weights(address: str) -> str:
-    path = Path(address.removeprefix("hf:")).expanduser()
+    path = Path(expanduser(address.removeprefix("hf:")))
     if address == PACKAGED:
         path = Path(str(resources.files("firesteel"))) / "assets" / PACKAGED
     files = [path] if path.is_file() else sorted([*path.glob("*.safetensors"), *path.glob("*.gguf")])

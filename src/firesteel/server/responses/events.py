@@ -23,6 +23,7 @@ from firesteel.server.responses.items import OWN_CALL, arguments_of, item_id
 PROGRESS = "firesteel:progress"
 TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 _RAW = {"openai": "response.reasoning_text", "open-responses": "response.reasoning"}
+DIALECTS = ("summary", *_RAW)
 _SPEECH = ("reasoning", "commentary", "content")
 # Otherwise than as progress.
 _TOLD = (*_SPEECH, "tool_call", "tool_started", "tool_finished", "tokens", "message", "done")

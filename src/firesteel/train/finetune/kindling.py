@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from importlib import resources
+from os.path import expanduser
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ class Kindling:
 
 def _directory(source: str, scratch: Path) -> Path:
     """The checkpoint directory; GGUF files are turned back into one in `scratch`."""
-    path = Path(source).expanduser()
+    path = Path(expanduser(source))
     if source == PACKAGED:
         path = Path(str(resources.files("firesteel") / "assets" / PACKAGED / f"{PACKAGED}.gguf"))
     if path.suffix != ".gguf":

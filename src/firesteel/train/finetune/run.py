@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import expanduser
 from pathlib import Path
 from typing import Protocol
 
@@ -110,7 +111,7 @@ def _open(model: str, device: torch.device, rank: int, seed: int) -> Tunable:
         return Kindling(model, device)
     from firesteel.train.finetune.lora import Lora  # transformers and peft, which tuning kindling does not need
 
-    return Lora(Path(rest).expanduser(), device, rank, seed)
+    return Lora(Path(expanduser(rest)), device, rank, seed)
 
 
 def _encoded(learner: Tunable, example: Example) -> list[Sample]:
