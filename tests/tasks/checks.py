@@ -43,7 +43,7 @@ def holds_contract(family: Family, count: int = 100) -> None:
             equations_hold(f"{problem.terse} {problem.full}")
             if level == 1:
                 assert tokens(problem.caption) <= 40
-                assert tokens(problem.terse) <= 24
+                assert tokens(problem.terse) <= 36
                 assert tokens(problem.full) <= 60
             texts = problem.facts["texts"]
             for index, box in enumerate(texts):

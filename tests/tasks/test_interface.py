@@ -53,7 +53,8 @@ def test_texts(family: Family, level: int) -> None:
         assert [label.strip() for label, _, _ in told] == labels
         for (_, x, y), box in zip(told, boxes, strict=True):
             assert box[0] < int(x) < box[2] and box[1] < int(y) < box[3]
-        assert problem.terse.startswith(f"{labels[problem.facts['target']]} ")
+        read, _, last = problem.terse.partition(". So ")[0].rpartition(", ")  # as far as the control, and no farther
+        assert last.startswith(f"{labels[problem.facts['target']]} ") and f"{read}, {last}".strip(", ") in problem.full
         assert problem.terse.endswith(problem.answer)
         assert problem.full.startswith(problem.caption) and problem.full.endswith(f"So {problem.answer}.")
         assert len(problem.question.split()) <= 12

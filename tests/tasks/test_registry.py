@@ -50,6 +50,15 @@ def test_solutions_end_with_the_answer(name: str) -> None:
             assert thought(problem, 512) == f"{problem.full}\nCheck: {problem.full}"
 
 
+def test_a_terse_thought_is_about_half_of_the_full_one() -> None:
+    shares = []
+    for name in FAMILIES:
+        problems = [make(name, seed) for seed in range(40)]
+        terse, full = (sum(len(thought(p, strength).split()) for p in problems) for strength in (16, 64))
+        shares.append(terse / full)
+    assert max(shares) < 0.85 and sum(shares) / len(shares) < 0.65
+
+
 @pytest.mark.parametrize("name", TEXT)
 def test_level_one_is_short(name: str) -> None:
     problems = [make(name, seed) for seed in range(500)]

@@ -27,6 +27,12 @@ def test_total_adds_one_after_another():
     assert steps.total([5, 4, 20]) == "5+4=9. 9+20: 9+0=9, 2=2, 29".replace("2=2", "2")
 
 
+def test_bare_leaves_the_columns():
+    assert steps.bare(f"{steps.plus(35, 27)}. {steps.minus(62, 8)}. 4+3=7") == (
+        "5+7=12, 3+2+1=6, 62. 12-8=4, 6-1=5, 54. 4+3=7"
+    )
+
+
 def test_winner_keeps_the_best_so_far():
     items = [("A", 12), ("B", 7), ("C", 35)]
     assert steps.winner(items) == "A 12 > B 7. A 12 < C 35"

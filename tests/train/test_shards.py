@@ -81,8 +81,10 @@ def test_a_conversation_thinks_as_much_as_its_strength():
 
 def test_strengths_cover_the_scale():
     rng = random.Random(0)
-    drawn = [sample_strength(rng) for _ in range(2000)]
+    drawn = [sample_strength(rng, Mix()) for _ in range(2000)]
     assert min(drawn) == 1 and max(drawn) == 512 and len(set(drawn)) > 200
+    low = [sample_strength(rng, Mix(strengths=(0.0, 1.0, 0.0, 0.0, 0.0))) for _ in range(200)]
+    assert min(low) == 16 and 16 < max(low) < 64
 
 
 def test_pictures_of_albums_are_drawn_from_the_trained_side(tokenizer, tmp_path):
@@ -140,7 +142,7 @@ def test_a_share_of_pictures_without_albums_is_explained(tokenizer):
 def test_rows_are_filled(shard):
     """Best-fit decreasing leaves little room; first come, first served would leave a third."""
     batches = list(read_shard(shard, STAGE.rows))
-    assert np.mean([(batch.docs > 0).mean() for batch in batches]) > 0.93
+    assert np.mean([(batch.docs > 0).mean() for batch in batches]) > 0.88
 
 
 def test_packing_prefers_no_length(tokenizer):

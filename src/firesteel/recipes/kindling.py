@@ -6,7 +6,7 @@
   the vision tower, because the first two left digits and letters unread; worked tasks, and a stage of transcripts,
   because the decoder did not use what the tower now saw; worked tasks again, at the end those more often that were
   still weak; conversations that call tools; photographs, pages and looking closer; harder tasks; letters within words
-  and small type; answers to be judged, which the packaged weights have not learnt.
+  and small type; thoughts without repetitions; answers to be judged, which the packaged weights have not learnt.
 - Rows of 384 to 512 tokens hold whole samples and stay within the sliding window; those of looks go beyond it.
 """
 
@@ -82,7 +82,7 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
     """Name the text with `--set sources=...`; without text it learns from tasks and pictures alone.
 
     `--set albums=FILE,FILE` names photographs and pages that `firesteel data pictures` made, for the stages from
-    `albums` to `fine`. The last stage needs what the model answered after the one before: `firesteel data answers`
+    `albums` to `brief`. The last stage needs what the model answered after the one before: `firesteel data answers`
     makes the file, and `--set pools=FILE` adds the stage.
     """
     seen = Mix(
@@ -118,6 +118,14 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
     )
     wide_on = replace(wide, visual=0.55, families=(*FAMILIES, *HARDEST))
     fine = replace(wide_on, pictures=0.25 if albums else 0.0, spelling=0.08, families=(*FAMILIES, *FINE))
+    brief = replace(
+        fine,
+        looks=0.12,
+        spelling=0.03,
+        spread=0.04,
+        levels=(0.55, 0.45),
+        strengths=(0.08, 0.42, 0.2, 0.2, 0.1),
+    )
     operators = Stage(
         name="operators",
         steps=1000,
@@ -226,6 +234,7 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
                     ("wide", 1400, 16, wide, 0.8),
                     ("wide-on", 850, 16, wide_on, 0.85),
                     ("fine", 1350, 32, fine, 0.85),
+                    ("brief", 1500, 16, brief, 0.85),
                 )
             ),
             *((operators,) if pools else ()),

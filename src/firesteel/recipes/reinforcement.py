@@ -18,8 +18,8 @@ def kindling_rl() -> RLRun:
         phases=(
             Phase(name="accuracy", steps=20, levels=(1, 2), strengths=_HIGH, calls=0.1),
             Phase(name="compress", steps=60, strengths=_HIGH, mastered=True, penalty=0.6),
-            # A terse thought is half as long and wrong more often than not: low learns to think enough.
-            Phase(name="low", steps=200, levels=(1, 2), strengths=("low", "low", "medium", "high")),
+            # A terse thought is half as long and wrong more often: low learns to think enough, at a price.
+            Phase(name="low", steps=200, levels=(1, 2), strengths=("low", "low", "medium", "high"), penalty=0.3),
             Phase(name="extend", steps=20, levels=(2,), strengths=_HIGH, calls=0.1, penalty=0.25),
             Phase(name="operators", steps=40, levels=(1, 2), calls=0.1, penalty=0.25, refine=0.5),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from firesteel.tasks.base import Family, Problem, normalise
-from firesteel.tasks.steps import minus, plus
+from firesteel.tasks.steps import bare, minus, plus
 
 
 class ChainSum(Family):
@@ -34,19 +34,18 @@ class ChainSum(Family):
             signs.append("-" if less else "+")
             numbers.append(number)
             partials.append(partials[-1] - number if less else partials[-1] + number)
-        terse, full = [], []
-        for before, sign, number, after in zip(partials, signs, numbers[1:], partials[1:], strict=False):
-            terse.append(f"{before}{sign}{number}={after}")
-            full.append(minus(before, number) if sign == "-" else plus(before, number))
+        sums = [
+            minus(before, number) if sign == "-" else plus(before, number)
+            for before, sign, number in zip(partials, signs, numbers[1:], strict=False)
+        ]
+        full = ". ".join(sums)
         if "-" not in signs and rng.random() < 0.4:
             phrase, body = rng.choice(self.SUM_PHRASES), ", ".join(map(str, numbers[:-1])) + f" and {numbers[-1]}"
         else:
             phrase, written = rng.choice(self.PHRASES), rng.choices(self.SIGNS, (4, 1, 1))[0]
             body = str(numbers[0]) + "".join(f"{written[s]}{n}" for s, n in zip(signs, numbers[1:], strict=True))
         answer = str(partials[-1])
-        return Problem(
-            self.name, level, phrase.format(body), answer, ", ".join(terse), f"{'. '.join(full)}. So {answer}."
-        )
+        return Problem(self.name, level, phrase.format(body), answer, bare(full), f"{full}. So {answer}.")
 
 
 class Product(Family):
@@ -65,18 +64,16 @@ class Product(Family):
         b = rng.randint(3, 9) if level == 1 else rng.randint(11, 99)
         answer = str(a * b)
         if level == 1:
-            terse = ", ".join([*(f"{part}*{b}={part * b}" for part in split(a)), answer])
             full = times(a, b)
         else:  # one line for each digit of b, then their sum
             rows = split(b)
-            terse = ", ".join(f"{a}*{row}={a * row}" for row in rows) + f", {answer}"
             full = ". ".join(f"{a}*{row}: {times(a, row)}" for row in rows)
             if len(rows) == 2:
                 full += ". " + plus(a * rows[0], a * rows[1])
         # Either order is asked, whichever number the working splits: at level 1 the longer one, above it `b`.
         pair = (b, a) if rng.random() < 0.3 else (a, b)
         question = rng.choice(self.PHRASES).format(*pair)
-        return Problem(self.name, level, question, answer, terse, f"{full}. So {answer}.")
+        return Problem(self.name, level, question, answer, bare(full), f"{full}. So {answer}.")
 
 
 class Equation(Family):
@@ -112,8 +109,8 @@ class Equation(Family):
             right = product + b
             equation = f"{a}{x} + {b} = {right}" if rng.random() < 0.7 else f"{b} + {a}{x} = {right}"
             move, work = f"{right}-{b}", minus(right, b)
-        full = f"{a}{x}={move}. {work}. {x}={product}/{a}={value}"
-        return equation, value, f"{a}{x}={product}, {x}={value}", full
+        rest = f"{work}. {x}={product}/{a}={value}"
+        return equation, value, rest, f"{a}{x}={move}. {rest}"
 
     def _both_sides(self, rng: random.Random, x: str) -> tuple[str, int, str, str]:
         c, more, value, b = rng.randint(2, 6), rng.randint(2, 9), rng.randint(2, 20), rng.randint(1, 30)
@@ -122,8 +119,9 @@ class Equation(Family):
         if rng.random() < 0.5:
             equation = f"{c}{x} + {right} = {a}{x} + {b}"
         product = more * value
-        full = f"{a}{x}-{c}{x}={more}{x}. {minus(right, b)}. {more}{x}={product}, {x}={product}/{more}={value}"
-        return equation, value, f"{more}{x}={product}, {x}={value}", full
+        work, last = minus(right, b), f"{x}={product}/{more}={value}"
+        full = f"{a}{x}-{c}{x}={more}{x}. {work}. {more}{x}={product}, {last}"
+        return equation, value, f"{more}{x}. {work}. {last}", full
 
     def _bracket(self, rng: random.Random, x: str) -> tuple[str, int, str, str]:
         c, more, b = rng.randint(2, 6), rng.randint(2, 9), rng.randint(2, 12)
@@ -133,8 +131,9 @@ class Equation(Family):
         tail = f"+ {right}" if right >= 0 else f"- {-right}"
         equation = f"{a}({x} + {b}) = {c}{x} {tail}"
         work = minus(right, a * b) if product > 0 else f"{right}-{a * b}={product}"
-        full = f"{a}*{b}={a * b}. {a}{x}-{c}{x}={more}{x}. {work}. {x}={product}/{more}={value}"
-        return equation, value, f"{a}*{b}={a * b}, {more}{x}={product}, {x}={value}", full
+        last = f"{work}. {x}={product}/{more}={value}"
+        full = f"{a}*{b}={a * b}. {a}{x}-{c}{x}={more}{x}. {last}"
+        return equation, value, f"{a}*{b}={a * b}. {more}{x}. {last}", full
 
 
 def split(a: int) -> list[int]:

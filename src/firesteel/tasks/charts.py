@@ -91,40 +91,37 @@ def ask(rng: random.Random, phrases: Phrases, kind: str, items: Items) -> Asked:
         first, second = (late, early) if kind == "rise" else (early, late)
     (a, x), (b, y) = first, second
     if kind == "value":
-        answer, short, long = x, f"{a} {x}", f"{a} is {x}"
+        answer, long = x, f"{a} is {x}"
     elif kind in ("largest", "smallest"):
-        best = high if kind == "largest" else low
-        answer, short, long = best[0], f"{best[1]} is {kind}: {best[0]}", steps.winner(items, kind == "largest")
+        answer, long = (high if kind == "largest" else low)[0], steps.winner(items, kind == "largest")
     elif kind == "sum":
-        answer, short, long = x + y, f"{a} {x}, {b} {y}. {x}+{y}={x + y}", steps.plus(x, y)
+        answer, long = x + y, steps.plus(x, y)
     elif kind in ("difference", "rise", "fall"):
-        answer, short, long = x - y, f"{a} {x}, {b} {y}. {x}-{y}={x - y}", steps.minus(x, y)
+        answer, long = x - y, steps.minus(x, y)
     elif kind == "spread":
         answer = high[1] - low[1]
-        short = f"{steps.reading([high, low])}. {high[1]}-{low[1]}={answer}"
         long = f"largest {steps.reading([high])}, smallest {steps.reading([low])}. {steps.minus(high[1], low[1])}"
     elif kind == "total":
-        answer = sum(values.values())
-        short, long = f"{'+'.join(map(str, values.values()))}={answer}", steps.total(list(values.values()))
+        answer, long = sum(values.values()), steps.total(list(values.values()))
     elif kind == "count":
         bound = rng.choice(
             [n for n in range(5, 95, 5) if n not in values.values() and low[1] < n < high[1]] or [low[1]]
         )
-        above = [value for value in values.values() if value > bound]
-        answer, short = len(above), f"{', '.join(map(str, above))}. {len(above)}"
+        answer = len([value for value in values.values() if value > bound])
         long = ", ".join(f"{v} {'>' if v > bound else '<' if v < bound else '='} {bound}" for v in values.values())
     else:
         assert kind == "people"
         bound = rng.choice((200, 300, 400))
         answer, times = x * bound // 100, bound // 100
-        short, long = (
-            f"{a} {x}. {x}x{times}={answer}",
-            f"{a} is {x}. {bound} is {times}x100. {steps.total([x] * times)}",
-        )
+        long = f"{a} is {x}. {bound} is {times}x100. {steps.total([x] * times)}"
     question = rng.choice(phrases[kind]).format(a=a, b=b, n=bound)
-    full = f"{steps.reading(items)}. {long}. So {answer}."
+    read = steps.reading(items)
+    # What is read is the answer, or one look at it is enough, or it is worked out.
+    seen = kind in ("value", "largest", "smallest", "count")
+    terse = f"{read}. {answer}" if seen else f"{read}. {steps.bare(long)}"
+    full = f"{read}. {long}. So {answer}."
     facts = {"items": items, "kind": kind, "of": [a, b], "bound": bound}
-    return Asked(question, str(answer), short, full, facts)
+    return Asked(question, str(answer), terse, full, facts)
 
 
 class Chart(Family):

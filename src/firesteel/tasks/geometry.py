@@ -40,7 +40,6 @@ class Figure:
     phrases: tuple[str, ...]
     reading: str  # "rectangle: width 7, height 9"
     work: str
-    terse: str
     answer: int
     facts: dict[str, int]
     extra: Stroke | None = None  # one more stroke, thin
@@ -66,7 +65,6 @@ def rectangle_perimeter(rng: random.Random, level: int) -> Figure:
         phrases=PERIMETER,
         reading=f"rectangle: width {a}, height {b}",
         work=f"{add}. {double}",
-        terse=f"{a}+{b}={half}. 2x{half}={2 * half}",
         answer=2 * half,
         facts={"a": a, "b": b},
     )
@@ -81,7 +79,6 @@ def rectangle_area(rng: random.Random, level: int) -> Figure:
         phrases=AREA,
         reading=f"rectangle: width {a}, height {b}",
         work=f"{a}x{b}={a * b}",
-        terse=f"{a}x{b}={a * b}",
         answer=a * b,
         facts={"a": a, "b": b},
     )
@@ -97,7 +94,6 @@ def rectangle_side(rng: random.Random, level: int) -> Figure:
         phrases=SIDE,
         reading=f"rectangle: {name} {known}, {other} x, area {a * b}",
         work=f"{known}x{hidden}={a * b}",
-        terse=f"{a * b}/{known}={hidden}",
         answer=hidden,
         facts={"known": known, "area": a * b},
     )
@@ -129,7 +125,6 @@ def triangle_perimeter(rng: random.Random, level: int) -> Figure:
         phrases=PERIMETER,
         reading=f"triangle: left {left}, right {right}, bottom {base}",
         work=f"{left}+{right}={left + right}. {left + right}+{base}={whole}",
-        terse=f"{left}+{right}+{base}={whole}",
         answer=whole,
         facts={"left": left, "right": right, "base": base},
     )
@@ -149,15 +144,15 @@ def triangle_angle(rng: random.Random, level: int) -> Figure:
     names = [f"{name} {text.rstrip('°')}" for name, text in zip(("left", "right", "top"), texts, strict=True)]
     first, second = (angle for index, angle in enumerate(angles) if index != place)
     both = first + second
-    plain = f"{first}+{second}={both}. 180-{both}={hidden}"
     return Figure(
         kind="triangle_angle",
         corners=_by_angles(angles[0], angles[1]),
         labels=[("angle", text, index) for index, text in enumerate(texts)],
         phrases=ANGLE,
         reading=f"triangle angles: {', '.join(names)}",
-        work=plain if level == 1 else f"{steps.plus(first, second)}. {steps.minus(180, both)}",
-        terse=plain,
+        work=f"{first}+{second}={both}. 180-{both}={hidden}"
+        if level == 1
+        else f"{steps.plus(first, second)}. {steps.minus(180, both)}",
         answer=hidden,
         facts={"first": first, "second": second},
     )
@@ -176,7 +171,6 @@ def triangle_area(rng: random.Random, level: int) -> Figure:
         phrases=AREA,
         reading=f"triangle: base {base}, height {height}",
         work=f"{base}x{height}={base * height}. half of {base * height} is {base * height // 2}",
-        terse=f"{base}x{height}={base * height}. {base * height}/2={base * height // 2}",
         answer=base * height // 2,
         facts={"base": base, "height": height},
         extra=((foot, 0), (foot, height)),
@@ -195,11 +189,11 @@ def right_triangle(rng: random.Random, level: int) -> Figure:
     if level == 2:
         texts = (str(a), str(b), "x")
         work = f"{a}x{a}={a * a}, {b}x{b}={b * b}. {steps.plus(a * a, b * b)}. {c}x{c}={c * c}"
-        terse, answer = f"{a * a}+{b * b}={c * c}. {c}x{c}={c * c}. {c}", c
+        answer = c
     else:
         texts = (str(a), "x", str(c))
         work = f"{c}x{c}={c * c}, {a}x{a}={a * a}. {steps.minus(c * c, a * a)}. {b}x{b}={b * b}"
-        terse, answer = f"{c * c}-{a * a}={b * b}. {b}x{b}={b * b}. {b}", b
+        answer = b
     return Figure(
         kind="right_triangle",
         corners=corners,
@@ -207,7 +201,6 @@ def right_triangle(rng: random.Random, level: int) -> Figure:
         phrases=SIDE,
         reading=f"right triangle: bottom {texts[0]}, side {texts[1]}, slant {texts[2]}",
         work=work,
-        terse=terse,
         answer=answer,
         facts={"a": a, "b": b} if level == 2 else {"a": a, "c": c},
         right_angle=corner,
@@ -228,12 +221,10 @@ def l_shape(rng: random.Random, level: int) -> Figure:
     if rng.random() < 0.6:
         kind, phrases, answer = "l_area", AREA, tall + flat
         work = f"{top}x{height}={tall}. {steps.minus(width, top)}. {rest}x{low}={flat}. {steps.plus(tall, flat)}"
-        terse = f"{top}x{height}={tall}, {rest}x{low}={flat}. {tall}+{flat}={answer}"
     else:
         kind, phrases, half = "l_perimeter", PERIMETER, width + height
         answer = 2 * half
         work = f"{steps.plus(width, height)}. {steps.plus(half, half)}"
-        terse = f"{width}+{height}={half}. 2x{half}={answer}"
     return Figure(
         kind=kind,
         corners=corners,
@@ -241,7 +232,6 @@ def l_shape(rng: random.Random, level: int) -> Figure:
         phrases=phrases,
         reading=f"L shape: bottom {width}, top {top}, left {left}, right {right}",
         work=work,
-        terse=terse,
         answer=answer,
         facts={"width": width, "height": height, "top": top, "low": low},
     )
@@ -269,7 +259,6 @@ def four_angles(rng: random.Random, level: int) -> Figure:
         phrases=ANGLE,
         reading=f"angles: {read}",
         work=f"{steps.total(known)}. {steps.minus(360, sum(known))}",
-        terse=f"{'+'.join(map(str, known))}={sum(known)}. 360-{sum(known)}={answer}",
         answer=answer,
         facts={"first": known[0], "second": known[1], "third": known[2]},
     )
@@ -310,7 +299,7 @@ class Geometry(Family):
             level=level,
             question=rng.choice(figure.phrases),
             answer=str(figure.answer),
-            terse=figure.terse,
+            terse=f"{figure.work}, {figure.answer}",
             full=f"{figure.reading}. {figure.work}. So {figure.answer}.",
             image=image,
             caption=f"{figure.reading}.",

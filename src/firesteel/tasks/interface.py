@@ -300,7 +300,7 @@ class _Grounding(Family):
             level=level,
             question=rng.choice(self.questions).format(rng.choice(widget.names(level))),
             answer=answer,
-            terse=f"{places[target]}. So {answer}",
+            terse=f"{', '.join(places[: target + 1])}. So {answer}",  # no farther than to the control
             full=f"{caption} {places[target]}. So {answer}.",
             image=window.image,
             caption=caption,

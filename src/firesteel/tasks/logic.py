@@ -58,7 +58,8 @@ class Logic(Family):
         place, asked = rng.choice(((0, most), (-1, least), (1, f"second {most}"), (-2, f"second {least}")))
         question = f"{' '.join(told)} {rng.choice(self.WHO).format(asked)}"
         line = " > ".join(people)
-        return question, people[place], line, f"{', '.join(noted)}. {line}. {asked.capitalize()}: {people[place]}"
+        asked = asked.capitalize()
+        return question, people[place], f"{line}. {asked}", f"{', '.join(noted)}. {line}. {asked}: {people[place]}"
 
     def _truth(self, rng: random.Random, level: int) -> tuple[str, str, str, str]:
         letters = sorted(rng.sample(ascii_lowercase, level + 3))
@@ -100,8 +101,10 @@ class Logic(Family):
         sure = [person for person, group in member.items() if group <= asked]
         question = f"{' '.join(told)} {rng.choice(self.GROUP).format(groups[asked])}"
         line = ", ".join(groups[: asked + 1])
-        judged = ", ".join(f"{name} {groups[k]} {'yes' if k <= asked else 'no'}" for name, k in member.items())
-        return question, ", ".join(sure), line, f"{line}. {judged}"
+        judged = {name: "yes" if k <= asked else "no" for name, k in member.items()}
+        terse = ", ".join(f"{name} {said}" for name, said in judged.items())
+        full = ", ".join(f"{name} {groups[member[name]]} {said}" for name, said in judged.items())
+        return question, ", ".join(sure), f"{line}. {terse}", f"{line}. {full}"
 
 
 def _word(value: bool) -> str:

@@ -66,11 +66,14 @@ def _describe(grid: Grid) -> str:
     return " ".join(_line(f"row {number}", row) for number, row in enumerate(grid, 1))
 
 
-def _describe_counting(grid: Grid, groups: list[Group]) -> str:
-    """Every shape of a group followed by how many there were so far: "row 1: red star 1, empty, blue star 2." """
-    rows, seen = [], [0] * len(groups)
+def _describe_counting(grid: Grid, groups: list[Group]) -> tuple[str, str]:
+    """Every shape of a group followed by how many there were so far: "row 1: red star 1, empty, blue star 2."
+
+    The second text has what was counted alone, "1: red star 1, blue star 2."
+    """
+    rows, short, seen = [], [], [0] * len(groups)
     for number, row in enumerate(grid, 1):
-        cells = []
+        cells, counted = [], []
         for cell in row:
             counts = []
             for at, group in enumerate(groups):
@@ -78,8 +81,10 @@ def _describe_counting(grid: Grid, groups: list[Group]) -> str:
                     seen[at] += 1
                     counts.append(str(seen[at]))
             cells.append(" ".join([_name(cell), *counts]))
+            counted += cells[-1:] if counts else []
         rows.append(f"row {number}: {', '.join(cells)}.")
-    return " ".join(rows)
+        short.append(f"{number}: {', '.join(counted) or 'none'}.")
+    return " ".join(rows), " ".join(short)
 
 
 def _facts(grid: Grid, boxes: list[tuple[int, int, int, int]], **more: object) -> dict[str, object]:
@@ -156,12 +161,6 @@ def _label(group: Group) -> str:
     return "all" if group == (None, None) else _noun(group).removesuffix(" shapes")
 
 
-def _sum(group: Group, grid: Grid) -> str:
-    """The count row by row, such as "red: 1+0+2=3"."""
-    by_row = [sum(_matches(group, cell) for cell in row) for row in grid]
-    return f"{_label(group)}: {'+'.join(map(str, by_row))}={sum(by_row)}"
-
-
 def _groups(rng: random.Random, number: int, by: str, every: list[tuple[str, str]]) -> list[Group]:
     """`number` groups without a common member: "colour", "shape" or "both" names them, "all" is the one of all."""
     if by == "colour":
@@ -222,15 +221,15 @@ class Count(Family):
         if kind in ("not", "more"):
             answer = str(counts[0] - counts[1])
             work = f". {counts[0]}-{counts[1]}={answer}"
-        sums = ", ".join(_sum(group, grid) for group in groups) + work
+        counting, counted = _describe_counting(grid, groups)
         told = ", ".join(f"{_label(group)} {count}" for group, count in zip(groups, counts, strict=True)) + work
         return Problem(
             family=self.name,
             level=level,
             question=rng.choice(_COUNT_QUESTIONS[kind]).format(*names),
             answer=answer,
-            terse=f"{sums}. So {answer}" if kind == "two" else sums,
-            full=f"{_describe_counting(grid, groups)} {told}. So {answer}.",
+            terse=f"{counted} {told if work else answer}",
+            full=f"{counting} {told}. So {answer}.",
             image=image,
             caption=_describe(grid),
             facts=_facts(grid, boxes, kind=kind, groups=groups),

@@ -5,6 +5,7 @@ Every function returns text without a closing full stop; that of a sum or differ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 Item = tuple[str, int]
@@ -56,6 +57,11 @@ def winner(items: Sequence[Item], largest: bool = True) -> str:
         if (item[1] > best[1]) == largest:
             best = item
     return ". ".join(steps)
+
+
+def bare(work: str) -> str:
+    """The same steps, sums not named before their columns: "35+27: 5+7=12, 3+2+1=6, 62" is "5+7=12, 3+2+1=6, 62"."""
+    return re.sub(r"\d+[-+*]\d+: ", "", work)
 
 
 def reading(items: Sequence[Item]) -> str:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from firesteel.tasks.arithmetic import times
 from firesteel.tasks.base import Family, Problem, normalise
-from firesteel.tasks.steps import minus, plus
+from firesteel.tasks.steps import bare, minus, plus
 
 
 class Compare(Family):
@@ -32,10 +32,10 @@ class Compare(Family):
         if kind == "second largest":
             rest = [number for number in numbers if number != best]
             more_terse, more_full, second = _running_best(rest, smallest=False)
-            terse = f"{terse}, without {best}: {more_terse}"
+            terse = f"{terse}. Without {best}: {more_terse}"
             full = f"{full}. Without {best}: {more_full}"
             best = second
-        return Problem(self.name, level, question, str(best), f"{terse}, {best}", f"{full}. So {best}.")
+        return Problem(self.name, level, question, str(best), terse, f"{full}. So {best}.")
 
     def _draw(self, rng: random.Random, level: int) -> tuple[int, int]:
         """The range that one problem draws its numbers from."""
@@ -74,15 +74,12 @@ class Sorting(Family):
         numbers = _distinct(rng, level + 3, span)
         down = rng.random() < 0.4
         question = rng.choice(self.DOWN if down else self.UP).format(", ".join(map(str, numbers)))
-        done, rows = numbers[:1], [str(numbers[0])]
-        for number in numbers[1:]:
-            done = sorted([*done, number], reverse=down)
-            rows.append(f"{number}: {' '.join(map(str, done))}")
-        answer = ", ".join(map(str, done))
-        word = "largest" if down else "smallest"
-        return Problem(
-            self.name, level, question, answer, f"{word} {done[0]}: {answer}", f"{'. '.join(rows)}. So {answer}."
-        )
+        grown = [sorted(numbers[:count], reverse=down) for count in range(1, len(numbers) + 1)]
+        rows = [" ".join(map(str, row)) for row in grown]
+        told = [rows[0], *(f"{number}: {row}" for number, row in zip(numbers[1:], rows[1:], strict=True))]
+        answer = ", ".join(map(str, grown[-1]))
+        terse = f"{'. '.join(rows[1:-1])}. {answer}"
+        return Problem(self.name, level, question, answer, terse, f"{'. '.join(told)}. So {answer}.")
 
     def check(self, problem: Problem, text: str) -> bool:
         """The same numbers in the same order; commas are optional."""
@@ -113,10 +110,10 @@ class Sequence(Family):
             2: (self._big_steps, self._growing, self._two_before),
             3: (self._interleaved, self._double_plus, self._squares),
         }
-        terms, rule, full = rng.choice(makers[level])(rng)
+        terms, terse, full = rng.choice(makers[level])(rng)
         answer = str(terms[-1])
         question = rng.choice(self.PHRASES).format(", ".join(map(str, terms[:-1])))
-        return Problem(self.name, level, question, answer, f"{rule}, {answer}", f"{full}. So {answer}.")
+        return Problem(self.name, level, question, answer, terse, f"{full}. So {answer}.")
 
     def _steps(self, rng: random.Random, largest: int = 12, start: int = 50) -> tuple[list[int], str, str]:
         step = rng.randint(2, largest)
@@ -139,8 +136,8 @@ class Sequence(Family):
         first = rng.randint(1, 12 if factor == 2 else 8)
         terms = [first * factor**k for k in range(4)]
         seen = ", ".join(f"{x}*{factor}={y}" for x, y in pairwise(terms[:-1]))
-        rule = f"{terms[-2]}*{factor}={terms[-1]}"
-        return terms, rule, f"{seen}, next *{factor}. {times(terms[-2], factor)}"
+        last = times(terms[-2], factor)
+        return terms, bare(f"*{factor}. {last}"), f"{seen}, next *{factor}. {last}"
 
     def _big_steps(self, rng: random.Random) -> tuple[list[int], str, str]:
         return self._steps(rng, largest=99, start=400)
@@ -156,15 +153,16 @@ class Sequence(Family):
         while len(terms) < 6:
             terms.append(terms[-2] + terms[-1])
         seen = ", ".join(f"{terms[k]}+{terms[k + 1]}={terms[k + 2]}" for k in range(3))
-        return terms, f"{terms[3]}+{terms[4]}={terms[5]}", f"{seen}. {plus(terms[3], terms[4])}"
+        last = plus(terms[3], terms[4])
+        return terms, last, f"{seen}. {last}"
 
     def _interleaved(self, rng: random.Random) -> tuple[list[int], str, str]:
         starts, steps = [rng.randint(1, 60) for _ in range(2)], [rng.randint(2, 30) for _ in range(2)]
         terms = [starts[k % 2] + (k // 2) * steps[k % 2] for k in range(7)]
         odd = terms[::2]
-        rule = f"{odd[-2]}+{steps[0]}={odd[-1]}"
         seen = ", ".join(f"{x}+{steps[0]}={y}" for x, y in pairwise(odd[:-1]))
-        return terms, rule, f"Every second: {' '.join(map(str, odd[:-1]))}. {seen}. {plus(odd[-2], steps[0])}"
+        every, last = f"Every second: {' '.join(map(str, odd[:-1]))}.", plus(odd[-2], steps[0])
+        return terms, f"{every} {last}", f"{every} {seen}. {last}"
 
     def _double_plus(self, rng: random.Random) -> tuple[list[int], str, str]:
         more, terms = rng.randint(1, 9), [rng.randint(1, 20)]
@@ -172,8 +170,8 @@ class Sequence(Family):
             terms.append(2 * terms[-1] + more)
         seen = ", ".join(f"{x}*2+{more}={y}" for x, y in pairwise(terms[:-1]))
         last = terms[-2]
-        full = f"{seen}. {times(last, 2)}. {plus(2 * last, more)}"
-        return terms, f"{last}*2+{more}={terms[-1]}", full
+        work = f"{times(last, 2)}. {plus(2 * last, more)}"
+        return terms, f"*2+{more}. {bare(work)}", f"{seen}. {work}"
 
     def _squares(self, rng: random.Random) -> tuple[list[int], str, str]:
         first, more = rng.randint(1, 12), rng.randint(0, 30)
@@ -181,8 +179,8 @@ class Sequence(Family):
         terms = [root * root + more for root in roots]
         seen = ", ".join(f"{root}*{root}+{more}={term}" for root, term in zip(roots[:3], terms, strict=False))
         last = roots[-1]
-        full = f"{seen}. {last}*{last}={last * last}. {plus(last * last, more)}"
-        return terms, f"{last}*{last}+{more}={terms[-1]}", full
+        work = f"{last}*{last}={last * last}. {plus(last * last, more)}"
+        return terms, work, f"{seen}. {work}"
 
 
 class Bases(Family):
@@ -223,8 +221,8 @@ class Bases(Family):
             for power in powers:
                 rows.append(f"{power}: {int(left >= power)}" + (f" left {left - power}" if left >= power else ""))
                 left -= power if left >= power else 0
-            used = [power for power in powers if number & power]
-            return "+".join(map(str, used)), ", ".join(rows)
+            full = ", ".join(rows)
+            return full.replace(": ", " ").replace("left ", ""), full
         if source == "binary" and target == "decimal":
             bits, value, rows = f"{number:b}", 1, ["1"]
             short = ["1"]
@@ -245,14 +243,15 @@ class Bases(Family):
                 rows += [f"{digit}={int(digit, 16)}"] if digit > "9" else []
                 rows += [f"{value}*16={value * 16}", plus(value * 16, int(digit, 16))] if value else []
                 value = value * 16 + int(digit, 16)
-            places = [f"{int(digit, 16)}*{16 ** (len(digits) - k)}" for k, digit in enumerate(digits[:-1], 1)]
-            return "+".join([*places, str(int(digits[-1], 16))]), ". ".join(rows)
+            full = ". ".join(rows)
+            return bare(full), full
         rows, left = [], number
         while left:
             named = f"={left % 16:x}" if left % 16 > 9 else ""
             rows.append(f"{left}/16={left // 16} rest {left % 16}{named}")
             left //= 16
-        return ", ".join(str(int(digit, 16)) for digit in digits), ", ".join(rows)
+        full = ", ".join(rows)
+        return full, full
 
 
 def _in_base(number: int, base: str) -> str:
@@ -268,21 +267,23 @@ def _by_steps(terms: list[int]) -> tuple[list[int], str, str]:
     """Terse and full working of a sequence that is explained by its differences."""
     steps = [f"{after - before:+d}" for before, after in pairwise(terms)]
     pairs = zip(pairwise(terms[:-1]), steps, strict=False)
-    seen = ". ".join(f"{minus(max(pair), min(pair))}, {step}" for pair, step in pairs)
+    seen = [f"{minus(max(pair), min(pair))}, {step}" for pair, step in pairs]
     last, change = terms[-2], terms[-1] - terms[-2]
     work = plus(last, change) if change >= 0 else minus(last, -change)
-    return terms, f"{last}{steps[-1]}={terms[-1]}", f"{seen}. next {steps[-1]}. {work}"
+    # Where all steps are equal, one of them tells the rest.
+    terse = bare(seen[0]) if len(set(steps)) == 1 else ", ".join(steps)
+    return terms, f"{terse}. {work}", f"{'. '.join(seen)}. next {steps[-1]}. {work}"
 
 
 def _running_best(numbers: list[int], smallest: bool) -> tuple[str, str, int]:
-    """Walks through `numbers` holding the best so far: terse comparisons, full digit by digit ones, the best."""
+    """Walks through `numbers` holding the best so far, digit by digit: without and with both numbers named first."""
     best, terse, full = numbers[0], [], []
     for number in numbers[1:]:
         better = min(best, number) if smallest else max(best, number)
-        terse.append(f"{best}{'<' if best < number else '>'}{number}")
-        full.append(f"{best} or {number}: {_digits_compared(best, number)}, {better}")
+        terse.append(f"{_digits_compared(best, number)}, {better}")
+        full.append(f"{best} or {number}: {terse[-1]}")
         best = better
-    return ", ".join(terse), ". ".join(full), best
+    return ". ".join(terse), ". ".join(full), best
 
 
 def _digits_compared(a: int, b: int) -> str:

@@ -63,32 +63,32 @@ def _ask(rng: random.Random, level: int, image: Image.Image, facts: dict[str, An
     read = steps.reading(column)  # the longest reading that a step needs
     answer: str | int
     if kind == "value":
-        answer, short = x, f"{r} {columns[c]} {x}"
+        answer, long = x, f"{columns[c]} is {x}"
         row = ", ".join(f"{name} {value}" for name, value in zip(columns, cells[i], strict=True))
-        read, long = f"{r}: {row}", f"{columns[c]} is {x}"
+        read = f"{r}: {row}"
     elif kind in ("largest", "smallest"):
         best = (max if kind == "largest" else min)(column, key=lambda item: item[1])
-        answer, short, long = best[0], f"{best[1]} is {kind}: {best[0]}", steps.winner(column, kind == "largest")
+        answer, long = best[0], steps.winner(column, kind == "largest")
     elif kind == "sum":
-        answer, short, long = x + y, f"{r} {x}, {s} {y}. {x}+{y}={x + y}", steps.plus(x, y)
+        answer, long = x + y, steps.plus(x, y)
     elif kind == "difference":
-        answer, short, long = x - y, f"{r} {x}, {s} {y}. {x}-{y}={x - y}", steps.minus(x, y)
+        answer, long = x - y, steps.minus(x, y)
     elif kind == "across":
         y = cells[i][d]
-        answer, short, long = x + y, f"{columns[c]} {x}, {columns[d]} {y}. {x}+{y}={x + y}", steps.plus(x, y)
+        answer, long = x + y, steps.plus(x, y)
         read = f"{r}: {columns[c]} {x}, {columns[d]} {y}"
     else:
         values = [value for _, value in column]
-        answer = sum(values)
-        short, long = f"{'+'.join(map(str, values))}={answer}", steps.total(values)
+        answer, long = sum(values), steps.total(values)
     if not read.startswith(f"{r}:"):
         read = f"{columns[c]}: {read}"
+    seen = kind in ("value", "largest", "smallest")
     return Problem(
         family=Table.name,
         level=level,
         question=rng.choice(PHRASES[kind]).format(r=r, s=s, c=columns[c], d=columns[d]),
         answer=str(answer),
-        terse=short,
+        terse=f"{read}. {answer if seen else steps.bare(long)}",
         full=f"{read}. {long}. So {answer}.",
         image=image,
         caption=_caption(rows, columns, cells),

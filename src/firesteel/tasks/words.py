@@ -8,7 +8,7 @@ from string import ascii_lowercase
 from firesteel.tasks.arithmetic import times
 from firesteel.tasks.base import Family, Problem, normalise
 from firesteel.tasks.lexicon import HOLDERS, LONG_WORDS, PEOPLE, THINGS, WORDS
-from firesteel.tasks.steps import minus, plus
+from firesteel.tasks.steps import bare, minus, plus
 
 Step = tuple[int, str, int]  # left value, one of + - * /, right value
 
@@ -37,7 +37,7 @@ class Strings(Family):
             work = " ".join(f"{k} {word[k - 1]}" for k in range(len(word), 0, -1))
         answer = " ".join(result) if level == 1 else result
         shown = " ".join(word) if level == 1 else word
-        terse = f"{len(word)} letters: {answer}" if level == 1 else f"{' '.join(word)}: {answer}"
+        terse = f"{len(word)} letters: {answer}" if level == 1 else f"{' '.join(word)}. {' '.join(result)}: {answer}"
         spaced = "" if level == 1 else f" {' '.join(result)}."
         question = rng.choice(self.ORDER if order else self.REVERSE).format(shown)
         return Problem(self.name, level, question, answer, terse, f"{numbered}. {work}.{spaced} So {answer}.")
@@ -76,11 +76,11 @@ class Letters(Family):
         answer = walk[place - 1]
         numbered = [f"{k} {letter}" for k, letter in enumerate(walk, 1)]
         question = rng.choice(self.END if level == 3 else self.PLACE).format(place, _shown(word, level))
-        spelled = " ".join(walk[:place])
         full = ", ".join(numbered[:place])
         if level == 3:
             full = f"{' '.join(word)}, from the end {full}"
-        return Problem(self.name, level, question, answer, f"{spelled}, {answer}", f"{full}. So {answer}.")
+        terse = " ".join(numbered[:place])
+        return Problem(self.name, level, question, answer, terse, f"{full}. So {answer}.")
 
     def _count(self, rng: random.Random, level: int) -> Problem:
         if level == 1:  # drawn so that every count from 1 to 6 is equally common
@@ -98,7 +98,7 @@ class Letters(Family):
             seen += each == letter
             walk.append(f"{each} {seen}" if each == letter else each)
         question = rng.choice(self.COUNT).format(letter, _shown(word, level))
-        terse = f"{' '.join(letter * count)}, {count}" if count else "0"
+        terse = f"{' '.join(walk)}, {count}"
         return Problem(self.name, level, question, str(count), terse, f"{', '.join(walk)}. So {count}.")
 
 
@@ -135,10 +135,9 @@ class WordProblem(Family):
         maker = rng.choices(makers, (5, 2, 2, 2) if level == 1 else (5, 2, 0, 0))[0]  # the last two have two steps
         story, steps = maker(rng, level)
         question = " ".join(story).format(**words)
-        terse = ", ".join(f"{a}{sign}{b}={_value(a, sign, b)}" for a, sign, b in steps)
         full = ". ".join(_written(*step) for step in steps)
         answer = str(_value(*steps[-1]))
-        return Problem(self.name, level, question, answer, terse, f"{full}. So {answer}.")
+        return Problem(self.name, level, question, answer, bare(full), f"{full}. So {answer}.")
 
     def _events(self, rng: random.Random, level: int) -> tuple[list[str], list[Step]]:
         story, steps, _ = self._tale(rng, level, rng.randint(level, level + 1))

@@ -56,6 +56,7 @@ class Mix:
     levels: tuple[float, ...] = (1.0,)  # weight of level 1, 2, …
     families: tuple[str, ...] = ()
     visual: float = 0.6  # share of visual families among traces
+    strengths: tuple[float, ...] = (0.12, 0.18, 0.25, 0.33, 0.12)  # weights of minimal, low, medium, high, xhigh
     spread: float = 0.0  # share of traces with the thought of another strength: what reinforcement can choose from
 
 

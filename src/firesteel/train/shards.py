@@ -34,8 +34,6 @@ from firesteel.train.named import named
 BATCHES = 32
 _MISSES = 1000  # samples drawn before it is said that none fits
 
-# A mind is asked for a strength by a number; every band between two named strengths is sampled, the names most.
-_STRENGTH_WEIGHTS = {"minimal": 0.12, "low": 0.18, "medium": 0.25, "high": 0.33, "xhigh": 0.12}
 _PLACED = ("point", "box")  # families whose words name places by numbers
 _DESCRIBE = ("Describe the picture.", "What is in the picture?", "Say all that you see.")
 
@@ -70,13 +68,12 @@ class Batch:
     positions: np.ndarray | None = None
 
 
-def sample_strength(rng: random.Random) -> int:
-    """A strength 1..512: half the time a named value, else anything up to the next one."""
-    names = list(_STRENGTH_WEIGHTS)
-    name = rng.choices(names, [_STRENGTH_WEIGHTS[n] for n in names])[0]
-    low = STRENGTHS[name]
-    following = names.index(name) + 1
-    high = STRENGTHS[names[following]] - 1 if following < len(names) else low
+def sample_strength(rng: random.Random, mix: Mix) -> int:
+    """A strength 1..512: a mind is asked for it by a number, half the time a named one, else any up to the next."""
+    named = [strength for strength in STRENGTHS.values() if strength]
+    place = rng.choices(range(len(named)), mix.strengths)[0]
+    low = named[place]
+    high = named[place + 1] - 1 if place + 1 < len(named) else low
     return low if rng.random() < 0.5 else rng.randint(low, high)
 
 
@@ -88,11 +85,11 @@ def conversation(problem: Problem, strength: int) -> list[Message]:
 def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
     """One of the other kinds that a mix has, in the order that `Mix` tells, or a task, or its picture described."""
     if mix.calls and rng.random() < mix.calls:
-        return _tool_sample(rng, tokenizer, calls.conversation)
+        return _tool_sample(rng, mix, tokenizer, calls.conversation)
     if mix.operators and rng.random() < mix.operators:
         return _operator_sample(rng, mix, tokenizer)
     if mix.looks and rng.random() < mix.looks:
-        return _tool_sample(rng, tokenizer, looks.conversation)
+        return _tool_sample(rng, mix, tokenizer, looks.conversation)
     if mix.pictures and rng.random() < mix.pictures:
         return _album_sample(rng, mix, tokenizer)
     if rng.random() < mix.sheets:
@@ -120,8 +117,8 @@ def _told(rng: random.Random, mix: Mix, tokenizer: Tokenizer, problem: Problem, 
         messages = [Message(role="user", content=question), Message(role="assistant", content=problem.caption)]
         strength = STRENGTHS["minimal"]
     else:
-        strength = sample_strength(rng)
-        thinks = sample_strength(rng) if mix.spread and rng.random() < mix.spread else strength
+        strength = sample_strength(rng, mix)
+        thinks = sample_strength(rng, mix) if mix.spread and rng.random() < mix.spread else strength
         messages = conversation(problem, thinks)
     rendered = render(messages, strength=strength, tokenizer=tokenizer, generation_prompt=False)
     return Sample(rendered.ids, rendered.loss_mask, rendered.images)
@@ -140,8 +137,8 @@ def _album_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
     return _told(rng, mix, tokenizer, problem, rng.random() < mix.captions)
 
 
-def _tool_sample(rng: random.Random, tokenizer: Tokenizer, draw: Callable) -> Sample:
-    strength = sample_strength(rng)
+def _tool_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer, draw: Callable) -> Sample:
+    strength = sample_strength(rng, mix)
     messages, tools = draw(rng, strength)
     rendered = render(messages, tools, strength, tokenizer, generation_prompt=False)
     return Sample(rendered.ids, rendered.loss_mask, rendered.images)
@@ -150,7 +147,7 @@ def _tool_sample(rng: random.Random, tokenizer: Tokenizer, draw: Callable) -> Sa
 def _operator_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
     if not mix.pools:
         raise ValueError("A share of operators needs pools: name files that firesteel data answers made.")
-    messages, strength = operators.conversation(rng, sample_strength(rng), mix.pools)
+    messages, strength = operators.conversation(rng, sample_strength(rng, mix), mix.pools)
     rendered = render(messages, strength=strength, tokenizer=tokenizer, generation_prompt=False)
     return Sample(rendered.ids, rendered.loss_mask, rendered.images)
 
