@@ -33,8 +33,8 @@ class Problem:
 
     `terse` and `full` are worked solutions that end in the same answer; both are written for a small model: short
     common words, every intermediate value spelled out before it is used. The terse one has each value once: what was
-    read is not named again before it is worked with, and what does not matter is left out. `caption` describes the whole picture
-    (visual families only) and is what pretraining learns to say about it.
+    read is not named again before it is worked with, and what does not matter is left out. `caption` describes the
+    whole picture (visual families only) and is what pretraining learns to say about it.
     """
 
     family: str
