@@ -4,7 +4,7 @@ import json
 import pytest
 
 from firesteel.recipes import RECIPES, RL_RECIPES
-from firesteel.train.config import Run, from_dict, override
+from firesteel.train.config import Mix, Run, from_dict, override
 
 
 def test_override_reaches_nested_values():
@@ -65,3 +65,8 @@ def test_a_run_comes_back_from_json():
     assert from_dict(Run, data) == run
     with pytest.raises(ValueError, match="unknown key 'stagez'"):
         from_dict(Run, data | {"stagez": 1})
+
+
+def test_a_mix_weighs_every_strength():
+    with pytest.raises(ValueError, match="five strengths"):
+        Mix(strengths=(0.5, 0.5))

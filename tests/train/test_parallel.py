@@ -24,9 +24,9 @@ ranks = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(ranks)
 
 KINDS = ("dense", "sparse")
-# Losses of sums taken in another order. Newton-Schulz magnifies rounding, and a token may change its expert: noise of
-# 1e-7 in the gradients of one process makes the same difference.
-TOLERANCE = {"dense": 1e-4, "sparse": 1e-3}
+# Losses of sums taken in another order, update by update. Newton-Schulz magnifies rounding, and a token may change its
+# expert: noise of 1e-7 of the largest gradient moves the losses of one sparse process by as much.
+TOLERANCE = {"dense": [1e-4] * 6, "sparse": [1e-5, 1e-3, 2e-3, 1e-2]}
 
 
 def rows(directory):
@@ -79,8 +79,8 @@ def runs(tmp_path_factory):
 def test_two_processes_give_the_losses_of_one(runs, kind):
     one, two = rows(runs / f"{kind}-1"), rows(runs / f"{kind}-2")
     assert len(one) == len(two) == (6 if kind == "dense" else 4)
-    for ours, theirs in zip(two, one, strict=True):
-        assert ours["loss"] == pytest.approx(theirs["loss"], rel=TOLERANCE[kind]), ours
+    for ours, theirs, tolerance in zip(two, one, TOLERANCE[kind], strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=tolerance), ours
         assert ours["learnt"] == theirs["learnt"]
     assert two[0]["grad_norm"] == pytest.approx(one[0]["grad_norm"], rel=1e-4)
     assert len(set(losses(runs / f"{kind}-2"))) == 4
@@ -88,9 +88,10 @@ def test_two_processes_give_the_losses_of_one(runs, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_checkpoints_open_on_another_number_of_processes(runs, kind):
-    after = losses(runs / f"{kind}-1")[2:]
-    assert losses(runs / f"{kind}-1-2") == pytest.approx(after, rel=TOLERANCE[kind])
-    assert losses(runs / f"{kind}-2-1") == pytest.approx(after, rel=TOLERANCE[kind])
+    expected = list(zip(losses(runs / f"{kind}-1"), TOLERANCE[kind], strict=False))[2:]
+    after = [pytest.approx(loss, rel=tolerance) for loss, tolerance in expected]
+    assert losses(runs / f"{kind}-1-2") == after
+    assert losses(runs / f"{kind}-2-1") == after
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -107,7 +107,7 @@ def ask(rng: random.Random, phrases: Phrases, kind: str, items: Items) -> Asked:
         bound = rng.choice(
             [n for n in range(5, 95, 5) if n not in values.values() and low[1] < n < high[1]] or [low[1]]
         )
-        answer = len([value for value in values.values() if value > bound])
+        answer = sum(value > bound for value in values.values())
         long = ", ".join(f"{v} {'>' if v > bound else '<' if v < bound else '='} {bound}" for v in values.values())
     else:
         assert kind == "people"

@@ -59,6 +59,10 @@ class Mix:
     strengths: tuple[float, ...] = (0.12, 0.18, 0.25, 0.33, 0.12)  # weights of minimal, low, medium, high, xhigh
     spread: float = 0.0  # share of traces with the thought of another strength: what reinforcement can choose from
 
+    def __post_init__(self) -> None:
+        if len(self.strengths) != 5:
+            raise ValueError("a mix weighs five strengths: minimal, low, medium, high, xhigh")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
