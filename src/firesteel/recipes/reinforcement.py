@@ -7,7 +7,7 @@ from firesteel.train.rl.config import Phase, RLRun
 
 # Measured and never trained on: charts, clocks, shapes, arithmetic and lists each lose one.
 HELD_OUT = ("line_chart", "clock", "geometry", "product", "sorting")
-# Where thoughts have something to lose: a price on low ones took them, and what they were for, to nothing.
+# Where thoughts have something to lose: the price of compression took low ones, and what they were for, to nothing.
 _HIGH = ("high", "xhigh")
 
 

@@ -81,7 +81,8 @@ def _describe_counting(grid: Grid, groups: list[Group]) -> tuple[str, str]:
                     seen[at] += 1
                     counts.append(str(seen[at]))
             cells.append(" ".join([_name(cell), *counts]))
-            counted += cells[-1:] if counts else []
+            if counts:
+                counted.append(cells[-1])
         rows.append(f"row {number}: {', '.join(cells)}.")
         short.append(f"{number}: {', '.join(counted) or 'none'}.")
     return " ".join(rows), " ".join(short)
