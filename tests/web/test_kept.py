@@ -55,6 +55,42 @@ def test_a_copy_of_the_tab_does_not_send_twice(page, context):
     assert len(backend.requests) == 2
 
 
+def late(page, url: str, thread: str) -> list:
+    """Has the page ask for the thread as if another tab had changed it, and holds the answer."""
+    held = []
+    page.route(f"{url}/v1/threads/{thread}", lambda route: held.append((route, route.fetch())), times=1)
+    other = page.context.new_page()
+    other.goto(f"{url}/#/operator")
+    other.evaluate("id => new BroadcastChannel('firesteel').postMessage(id)", thread)
+    for _ in range(1500):
+        if held:
+            return held
+        page.wait_for_timeout(20)
+    raise AssertionError("the page did not ask for its thread")
+
+
+def release(page, held: list) -> None:
+    ((route, response),) = held
+    route.fulfill(response=response)
+    page.wait_for_timeout(300)
+
+
+def test_a_late_answer_takes_no_turn_away_and_brings_none_back(page):
+    with live(says("one"), says("two")) as (url, _):
+        opened(page, url)
+        asked(page, "first")
+        thread = page.url.rsplit("/", 1)[1]
+        held = late(page, url, thread)
+        asked(page, "second")
+        release(page, held)
+        expect(page.locator("article")).to_have_count(2)
+        held = late(page, url, thread)
+        page.locator("article").last.get_by_role("button", name="Delete from here").click()
+        expect(page.locator("article")).to_have_count(1)
+        release(page, held)
+        expect(page.locator("article")).to_have_count(1)
+
+
 @pytest.mark.parametrize("context", ["de-DE"], indirect=True)
 def test_the_app_speaks_the_language_of_the_browser(page):
     with live(says("ja")) as (url, _):

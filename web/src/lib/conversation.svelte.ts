@@ -47,6 +47,9 @@ class Conversation {
   private taking = false;
   /// Names of files that the model was not told of yet.
   private given: string[] = [];
+  /// How often the server was asked for the thread, and which of these questions the turns here are as new as.
+  private asked = 0;
+  private shown = 0;
 
   /// Opens a thread, or, without an id, an empty page. False if there is none.
   async open(id: string | null): Promise<boolean> {
@@ -85,18 +88,23 @@ class Conversation {
     return { mode: "thinking", strength: info?.strength ?? "high", agents: 8, rounds: 0, seconds: null, ...kept, tools, model };
   }
 
-  /// Shows the thread as the server has it now. Turns that are followed here stay as they are.
+  /// Shows the thread as the server has it now. Turns that are followed here stay as they are; an answer that comes
+  /// late neither undoes a newer one nor takes away a turn that was begun since it was asked for.
   async refresh(id: string): Promise<boolean> {
     const opened = this.opened;
+    const number = ++this.asked;
+    const before = new Set(this.turns.filter((turn) => !turn.pending).map((turn) => turn.id));
     return session.tried(async () => {
       const thread = await ask<Thread>(`/v1/threads/${encodeURIComponent(id)}`);
-      if (opened !== this.opened) return;
+      if (opened !== this.opened || number < this.shown) return;
+      this.shown = number;
       const tip = this.leaf;
       const known = new Map(this.turns.map((turn) => [turn.id, turn]));
       const { turns, ...head } = thread;
+      const listed = new Set(turns.map((turn) => turn.id));
       this.turns = [
         ...turns.map((turn) => known.get(turn.id) ?? LiveTurn.of(turn)),
-        ...this.turns.filter((turn) => turn.pending),
+        ...this.turns.filter((turn) => !listed.has(turn.id) && !before.has(turn.id)),
       ];
       if (!this.head) this.settings = { ...this.usual(), ...head.settings };
       this.head = head;
@@ -302,6 +310,7 @@ class Conversation {
     if (!thread) return;
     await session.tried(async () => {
       await request(`/v1/threads/${thread}/turns/${turn.id}`, { method: "DELETE" });
+      this.shown = ++this.asked; // an answer on its way still has it
       const gone = below(this.turns, turn.id);
       this.turns = this.turns.filter((each) => !gone.has(each.id));
       if (this.leaf && gone.has(this.leaf)) this.leaf = turn.previous;
