@@ -134,6 +134,15 @@ def test_words_are_spelled_letter_by_letter(tokenizer):
     assert kinds == {True, False}
 
 
+def test_every_turn_of_a_talk_is_learnt(tokenizer):
+    rng, mix = random.Random(2), Mix(talk=1.0)
+    for _ in range(20):
+        sample = draw_sample(rng, mix, tokenizer)
+        whole = tokenizer.decode(sample.ids)
+        learnt = tokenizer.decode([i for i, m in zip(sample.ids, sample.mask, strict=True) if m])
+        assert not sample.images and learnt.count("<|eot|>") == whole.count("assistant to=user")
+
+
 def test_a_share_of_pictures_without_albums_is_explained(tokenizer):
     with pytest.raises(ValueError, match="firesteel data pictures"):
         draw_sample(random.Random(0), Mix(pictures=1.0), tokenizer)

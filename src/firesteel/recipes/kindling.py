@@ -6,7 +6,8 @@
   the vision tower, because the first two left digits and letters unread; worked tasks, and a stage of transcripts,
   because the decoder did not use what the tower now saw; worked tasks again, at the end those more often that were
   still weak; conversations that call tools; photographs, pages and looking closer; harder tasks; letters within words
-  and small type; thoughts without repetitions; answers to be judged, which the packaged weights have not learnt.
+  and small type; thoughts without repetitions; words spelled; what people say that is
+  no task; answers to be judged, which the packaged weights have not learnt.
 - Rows of 384 to 512 tokens hold whole samples and stay within the sliding window; those of looks go beyond it.
 """
 
@@ -35,6 +36,11 @@ HARDEST = (
 FINE = (
     *("strings", "letters", "bases", "sorting", "sequence"),
     *("table", "table", "reading", "reading", "relation", "pie_chart", "bar_chart"),
+)
+# Then: words as tokens hold them, and what stayed weak at level 2.
+SPELT = (
+    *("strings", "strings", "letters", "letters", "sorting", "logic", "sequence", "bases", "equation"),
+    *("table", "table", "relation", "relation", "reading", "clock", "geometry"),
 )
 
 
@@ -78,11 +84,12 @@ def glimmer(
     }
 
 
-def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
+def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), questions: tuple[str, ...] = ()) -> Run:
     """Name the text with `--set sources=...`; without text it learns from tasks and pictures alone.
 
     `--set albums=FILE,FILE` names photographs and pages that `firesteel data pictures` made, for the stages from
-    `albums` to `brief`. The last stage needs what the model answered after the one before: `firesteel data answers`
+    `albums` to `talk`; `--set questions=FILE` an instruction set (as databricks-dolly-15k) whose open questions `talk`
+    learns not to answer. The last stage needs what the model answered after the one before: `firesteel data answers`
     makes the file, and `--set pools=FILE` adds the stage.
     """
     seen = Mix(
@@ -126,6 +133,15 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
         levels=(0.55, 0.45),
         strengths=(0.08, 0.42, 0.2, 0.2, 0.1),
     )
+    spell = replace(
+        brief,
+        spelling=0.35,
+        levels=(0.45, 0.55),
+        visual=0.52,
+        strengths=(0.08, 0.32, 0.22, 0.26, 0.12),
+        families=(*FAMILIES, *SPELT),
+    )
+    talk = replace(spell, talk=0.15, questions=questions, spelling=0.2)
     operators = Stage(
         name="operators",
         steps=1000,
@@ -235,6 +251,8 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = ()) -> Run:
                     ("wide-on", 850, 16, wide_on, 0.85),
                     ("fine", 1350, 32, fine, 0.85),
                     ("brief", 1500, 16, brief, 0.85),
+                    ("spell", 1300, 16, spell, 0.85),
+                    ("talk", 500, 16, talk, 0.85),
                 )
             ),
             *((operators,) if pools else ()),

@@ -35,9 +35,9 @@ class Optim:
 class Mix:
     """Shares of rows (text) and of the samples of the other rows.
 
-    Kinds of samples are drawn in turn, each from what those before it left: calls, operators, looks, pictures, sheets,
-    spelling, captions; the rest are traces of tasks. A sample longer than a row is drawn in vain, which leaves its kind
-    less than its share.
+    Kinds of samples are drawn in turn, each from what those before it left: calls, talk, operators, looks, pictures,
+    sheets, spelling, captions; the rest are traces of tasks. A sample longer than a row is drawn in vain, which leaves
+    its kind less than its share.
 
     `families` narrows the tasks, empty means all; a family named twice is drawn twice as often as its kind's others.
     """
@@ -46,6 +46,8 @@ class Mix:
     moved: float = 0.0  # pictures of tasks shown on a larger or oblong ground (`tasks.drawing.moved`)
     captions: float = 0.0  # pictures with their description
     calls: float = 0.0  # conversations with tools (`firesteel.train.calls`)
+    talk: float = 0.0  # what people say that is no task (`firesteel.train.talk`)
+    questions: tuple[str, ...] = ()  # instruction sets whose open questions it learns not to answer
     looks: float = 0.0  # pictures to be looked at closer (`firesteel.train.looks`), with a tool some 700 tokens each
     sheets: float = 0.0  # signs and numbers in rows to read aloud (`firesteel.train.glyphs`)
     spelling: float = 0.0  # words to be spelled (`firesteel.train.spelling`)

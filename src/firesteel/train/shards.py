@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -26,7 +27,7 @@ from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.albums import families, open_album
 from firesteel.tasks.base import HELD_OUT, Family, Problem, thought
 from firesteel.tasks.drawing import moved
-from firesteel.train import calls, looks, operators, spelling
+from firesteel.train import calls, looks, operators, spelling, talk
 from firesteel.train.config import Mix, Stage
 from firesteel.train.glyphs import Page, page, scattered, sheet
 from firesteel.train.named import named
@@ -86,6 +87,9 @@ def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
     """One of the other kinds that a mix has, in the order that `Mix` tells, or a task, or its picture described."""
     if mix.calls and rng.random() < mix.calls:
         return _tool_sample(rng, mix, tokenizer, calls.conversation)
+    if mix.talk and rng.random() < mix.talk:
+        strength = sample_strength(rng, mix)
+        return _sample(talk.conversation(rng, strength, mix.questions), strength, tokenizer)
     if mix.operators and rng.random() < mix.operators:
         return _operator_sample(rng, mix, tokenizer)
     if mix.looks and rng.random() < mix.looks:
@@ -120,8 +124,7 @@ def _told(rng: random.Random, mix: Mix, tokenizer: Tokenizer, problem: Problem, 
         strength = sample_strength(rng, mix)
         thinks = sample_strength(rng, mix) if mix.spread and rng.random() < mix.spread else strength
         messages = conversation(problem, thinks)
-    rendered = render(messages, strength=strength, tokenizer=tokenizer, generation_prompt=False)
-    return Sample(rendered.ids, rendered.loss_mask, rendered.images)
+    return _sample(messages, strength, tokenizer)
 
 
 @lru_cache
@@ -140,16 +143,14 @@ def _album_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
 def _tool_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer, draw: Callable) -> Sample:
     strength = sample_strength(rng, mix)
     messages, tools = draw(rng, strength)
-    rendered = render(messages, tools, strength, tokenizer, generation_prompt=False)
-    return Sample(rendered.ids, rendered.loss_mask, rendered.images)
+    return _sample(messages, strength, tokenizer, tools)
 
 
 def _operator_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
     if not mix.pools:
         raise ValueError("A share of operators needs pools: name files that firesteel data answers made.")
     messages, strength = operators.conversation(rng, sample_strength(rng, mix), mix.pools)
-    rendered = render(messages, strength=strength, tokenizer=tokenizer, generation_prompt=False)
-    return Sample(rendered.ids, rendered.loss_mask, rendered.images)
+    return _sample(messages, strength, tokenizer)
 
 
 def _sheet_sample(rng: random.Random, tokenizer: Tokenizer) -> Sample:
@@ -166,7 +167,13 @@ def _sheet_sample(rng: random.Random, tokenizer: Tokenizer) -> Sample:
 
 def _at_once(messages: Sequence[Message], tokenizer: Tokenizer) -> Sample:
     """What is said without a thought."""
-    rendered = render(messages, strength=STRENGTHS["minimal"], tokenizer=tokenizer, generation_prompt=False)
+    return _sample(messages, STRENGTHS["minimal"], tokenizer)
+
+
+def _sample(
+    messages: Sequence[Message], strength: int, tokenizer: Tokenizer, tools: Sequence[dict[str, Any]] = ()
+) -> Sample:
+    rendered = render(messages, tools, strength, tokenizer, generation_prompt=False)
     return Sample(rendered.ids, rendered.loss_mask, rendered.images)
 
 

@@ -14,10 +14,10 @@ from firesteel.tasks.lexicon import LONG_WORDS, WORDS
 
 
 def conversation(rng: random.Random, tokenizer: Tokenizer) -> list[Message]:
-    """One to four words to be spelled, and their letters."""
+    """One to eight words to be spelled, and their letters."""
     pieces = _pieces(tokenizer)
     words = [
-        rng.choice(pieces if pieces and rng.random() < 0.5 else WORDS + LONG_WORDS) for _ in range(rng.randint(1, 4))
+        rng.choice(pieces if pieces and rng.random() < 0.5 else WORDS + LONG_WORDS) for _ in range(rng.randint(1, 8))
     ]
     numbered = rng.random() < 0.5
     question = rng.choice(

@@ -1,0 +1,98 @@
+"""What a model makes of what is no task: open questions, greetings, questions about itself; and of tasks.
+
+    python bench/talk.py [MODEL] --questions FILE [--count 200]
+
+Open questions are those that `firesteel.train.talk` keeps from training; the other sentences are written here, none of
+them as training has it. It should say the one, and never call a task (text families, fresh problems of level 1, alone
+and behind a greeting) something that it does not know. Intervals: Wilson, 95 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import inspect
+from collections.abc import Iterable
+
+from firesteel.backends import Backend, Request, complete, open_backend
+from firesteel.evals.stats import wilson
+from firesteel.format import Message
+from firesteel.tasks import FAMILIES, get, make
+from firesteel.tasks.base import HELD_OUT
+from firesteel.train import talk
+
+SAID = {
+    talk.HELLO: ("hallo", "Hey kindling!", "Hi everyone", "Good morning to you", "hello again", "Nice to meet you"),
+    talk.WELL: ("How are you feeling today?", "hey, how is your day?", "How have you been?", "you alright?"),
+    talk.ABOUT: (
+        *("Could you tell me who you are?", "what kind of model are you", "Do you have a name?", "Are you GPT-4?"),
+        *("Who built you?", "Please introduce yourself", "which company made you?", "Are you a robot?"),
+    ),
+    talk.ABLE: (
+        *("what sort of things can you do", "What are you useful for?", "can you help me with something?"),
+        *(
+            "Please help me",
+            "Tell me what you can do",
+            "What kind of questions can I ask?",
+            "can you look at pictures?",
+        ),
+    ),
+    talk.DOUBT: ("Are you certain?", "that seems wrong", "I think that is wrong", "Are you really sure about this?"),
+    talk.WELCOME: ("thank you so much", "Many thanks", "thx", "ok thanks", "That was very helpful, thank you"),
+    talk.BYE: ("goodbye then", "See you tomorrow", "Bye, kindling", "I must go now"),
+    talk.GO_ON: ("okay then", "Very interesting", "oh I see", "all right"),
+    talk.BLIND: (
+        *("What does the chart say?", "Which bar is tallest here?", "what time does this clock show?"),
+        *("How many red circles do you see?", "Describe this picture"),
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default="kindling")
+    parser.add_argument("--questions", required=True, help="an instruction set, e.g. databricks-dolly-15k.jsonl")
+    parser.add_argument("--count", type=int, default=200, help="open questions, and tasks of either kind")
+    asked = parser.parse_args()
+    asyncio.run(measure(asked.model, asked.questions, asked.count))
+
+
+async def measure(model: str, questions: str, count: int) -> None:
+    learnt = inspect.getsource(talk).lower()
+    assert not any(f'"{said.lower()}"' in learnt for each in SAID.values() for said in each)
+    kept = talk.questions((questions,))[1][:count]
+    textual = [name for name in FAMILIES if not FAMILIES[name].visual]
+    tasks = [make(textual[i % len(textual)], HELD_OUT + 70_000 + i) for i in range(count)]
+    hello = [Message("user", "Hi"), Message("assistant", talk.HELLO)]
+    backend = open_backend(model, slots=1, context=2048)
+    try:
+        unknown = [await answer(backend, [Message("user", each)]) == talk.UNKNOWN for each in kept]
+        tell("open questions: says that it does not know", unknown)
+        said = [(each, await answer(backend, [Message("user", each)]), right) for right in SAID for each in SAID[right]]
+        tell(
+            "greetings, questions about itself, pictures that are missing: says what fits", [b == c for _, b, c in said]
+        )
+        for text, got, right in said:
+            if got != right:
+                print(f"  {text} -> {got}")
+        for name, before in (("tasks", []), ("tasks behind a greeting", hello)):
+            answers = [await answer(backend, [*before, task.message]) for task in tasks]
+            tell(f"{name}: right", [get(t.family).check(t, a) for t, a in zip(tasks, answers, strict=True)])
+            tell(f"{name}: taken for something else", [a in {*SAID, talk.UNKNOWN} for a in answers])
+    finally:
+        await backend.close()
+
+
+async def answer(backend: Backend, messages: list[Message]) -> str:
+    (said,) = await complete(backend, Request(messages=messages, strength=256, temperature=0.0, max_tokens=400))
+    return said.parse().content
+
+
+def tell(what: str, hits: Iterable[bool]) -> None:
+    hits = list(hits)
+    low, high = wilson(sum(hits), len(hits))
+    print(f"{what}: {sum(hits)} of {len(hits)} ({sum(hits) / len(hits):.2f} [{low:.2f}, {high:.2f}])", flush=True)
+
+
+if __name__ == "__main__":
+    main()
