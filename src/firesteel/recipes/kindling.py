@@ -88,8 +88,8 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
     """Name the text with `--set sources=...`; without text it learns from tasks and pictures alone.
 
     `--set albums=FILE,FILE` names photographs and pages that `firesteel data pictures` made, for the stages from
-    `albums` to `talk`; `--set questions=FILE` an instruction set (as databricks-dolly-15k) whose open questions `talk`
-    learns not to answer. The last stage needs what the model answered after the one before: `firesteel data answers`
+    `albums` to `talk-on`; `--set questions=FILE` an instruction set (as databricks-dolly-15k) whose open questions the
+    last two learn not to answer. A stage behind them needs what the model answered: `firesteel data answers`
     makes the file, and `--set pools=FILE` adds the stage.
     """
     seen = Mix(
@@ -142,6 +142,10 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
         families=(*FAMILIES, *SPELT),
     )
     talk = replace(spell, talk=0.15, questions=questions, spelling=0.2)
+    # At medium strength alone: the thoughts that reinforcement shortened are like those.
+    talk_on = replace(
+        talk, talk=0.3, spelling=0.1, spread=0.0, levels=(0.6, 0.4), strengths=(0.12, 0.0, 0.88, 0.0, 0.0)
+    )
     operators = Stage(
         name="operators",
         steps=1000,
@@ -254,6 +258,15 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
                     ("spell", 1300, 16, spell, 0.85),
                     ("talk", 500, 16, talk, 0.85),
                 )
+            ),
+            Stage(
+                name="talk-on",
+                steps=300,
+                rows=7,
+                length=896,
+                named=16 if albums else 0,
+                mix=talk_on,
+                optim=Optim(lr=1.5e-3, warmup=20, decay=0.85),
             ),
             *((operators,) if pools else ()),
         ),

@@ -42,89 +42,158 @@ UNKNOWN = (
     "with numbers and words."
 )
 
-# What is answered, how that is thought, and what people say.
+# What is answered, how that is thought, and what people say: {a|b} is either, and either may be nothing.
 _SAID: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         HELLO,
         "A greeting.",
         (
-            "Hi", "Hello", "Hey", "Hi there", "Hello there", "Hey there", "Good morning", "Good evening", "Good day",
-            "Hello, kindling", "Hi, I am {name}", "Hello, my name is {name}", "Greetings", "Hiya", "Howdy", "Yo",
-            "Good afternoon", "Hello world", "Hi all", "Is anybody there?", "Are you there?", "Test", "Testing",
+            "{Hi|Hello|Hey|Hi there|Hello there|Hey there|Greetings|Howdy|Hiya|Yo}{||, kindling|, friend|!}",
+            "Good {morning|afternoon|evening|day}{||, kindling}",
+            "{Hi|Hello|Hey}, {I am|I'm|my name is|this is} {name}",
+            "{Hello|Hi} {world|all|folks|again, kindling}",
+            "{Is anybody|Are you|Is someone} there?",
+            "{Test|Testing|Just testing|This is a test}",
+            "{Pleased|Glad|Good} to meet you",
         ),
     ),
     (
         WELL,
         "A greeting that asks how I am.",
         (
-            "How are you?", "How are you doing?", "How is it going?", "Hi, how are you?", "Hello, how are you today?",
-            "How do you feel?", "What's up?", "How do you do?", "Are you well?", "Hey, how are things?",
+            "{|Hi, |Hello, |Hey, }how are {you|you doing|things|you today|you getting on}?",
+            "{|Hi, |Hey, }how is {it going|life|everything|your morning}?",
+            "How do you {do|feel}?",
+            "{What's|What is} {up|new}?",
+            "Are you {well|okay|fine|happy}?",
+            "{Is everything|Are things} all right{| with you}?",
         ),
     ),
     (
         ABOUT,
         "A question about me.",
         (
-            "Who are you?", "What are you?", "What is your name?", "What's your name?", "Tell me about yourself",
-            "Introduce yourself", "Who made you?", "Who trained you?", "Which model are you?", "What model is this?",
-            "Are you ChatGPT?", "Are you a person?", "Are you human?", "Are you an AI?", "Are you Llama?",
-            "Who am I talking to?", "How were you made?", "How were you trained?", "How big are you?",
-            "Where do you come from?", "Are you real?", "How old are you?", "What is kindling?", "What is Firesteel?",
-            "Are you Muse Spark?", "Hi, who are you?",
+            "{|Hi, |Hello, |And |So }who are you{|, please| exactly}?",
+            "{Tell me|I want to know|May I know} {who|what} you are",
+            "What{'s| is} your name?",
+            "{What|Which} {model|AI|system} {are you|is this|do I talk to}?",
+            "{Tell me|Say something|Talk} about yourself",
+            "{Introduce|Describe|Present} yourself{|, kindling}",
+            "Who {made|trained|wrote|created|developed|runs} you?",
+            "What {company|people|team} {made|built|is behind} you?",
+            "{Where|When|How} were you {made|trained|created|born}?",
+            "Are you {|really |by any chance }{ChatGPT|an AI|a person|human|Llama|Claude|Gemini|Muse Spark}?",
+            "Are you {a machine|a computer|a language model|alive|real|conscious}?",
+            "Is this {ChatGPT|Llama|a bot|an AI}?",
+            "How {big|old|small|large|smart} are you?",
+            "Where {do you come|are you} from?",
+            "What is {kindling|Firesteel}?",
+            "How many parameters do you have?",
+            "Do you have {feelings|a mind|friends|parents|a body}?",
         ),
     ),
     (
         ABLE,
         "A question about what I can do.",
         (
-            "What can you do?", "Help", "Help me", "How can you help me?", "What are you good at?", "What do you do?",
-            "What can I ask?", "What can I ask you?", "What should I ask?", "Give me an example",
-            "Show me an example", "What can you do for me?", "How does this work?", "What do you know?",
-            "Can you help me?", "Can you see pictures?", "Can you read charts?", "Can you do maths?",
-            "Can you do math?", "What are you able to do?", "What now?", "How do I use you?", "Can you count?",
-            "Can you read?", "What are your skills?", "What tasks can you do?", "Hi, what can you do?",
-            "Hello, can you help me?", "I need help", "Can I ask you something?",
+            "{|Hi, |Hello, |So |And |Ok, }what can you do{| for me| with pictures| with numbers| here|, kindling}?",
+            "{Help|Help me|I need help|I need your help|Help, please}",
+            "{Can|Could|Will} you {|please }help{| me| me here| us}?",
+            "What are you {good at|made for|able to do|there for|trained to do}?",
+            "What {can|should|may|could} I ask{| you}?",
+            "{Give|Show} me {an example|examples|a sample|something to try}",
+            "How does {this|it} work?",
+            "What {do you know|are your skills|are your abilities|tasks do you know|now|next}?",
+            "Can you {see|see pictures|read|read charts|read tables|tell the time|look at a picture}?",
+            "Can you {do maths|do math|count|add|calculate|sort|reverse words}?",
+            "How {do|can|should} I use you?",
+            "What do you {do|offer}?",
+            "{Tell|Show} me your {skills|tricks|abilities}",
+            "Can I ask {you something|a question|something}?",
+            "I {have a|want to ask a} question",
+            "Do you {understand|see|read|know} {pictures|images|charts|numbers|words}?",
         ),
     ),
     (
         DOUBT,
         "A doubt.",
         (
-            "Are you sure?", "That is wrong", "That's wrong", "This is not right", "Wrong", "No",
-            "I do not believe you", "Really?", "Is that right?", "Is that correct?", "You are wrong",
-            "That is not true", "Check that again", "I don't think so", "Why?", "How do you know?", "Explain",
-            "That can't be right", "Try again",
+            "Are you {sure|really sure|certain of that}{|, kindling}?",
+            "{That|This|It} {is|was} {|all |quite |simply }{wrong|false|not right|not true|incorrect|a mistake}",
+            "{That's|It's} {wrong|not right|not correct|incorrect}",
+            "{Wrong|No|Nope|False|Incorrect|Not right}{|, try again}",
+            "I {do not|don't} {believe you|think so|agree|trust that}",
+            "{Really|Why|How come|How so|Is that right|Is that correct|Is that true|How do you know}?",
+            "You {are wrong|are mistaken|made a mistake|got it wrong}",
+            "{Check|Look|Think|Try}{| that| it} again",
+            "{Explain|Explain it|Explain that|Show your work}",
+            "{That|It} can't be {right|true}",
         ),
     ),
     (
         WELCOME,
         "Thanks.",
         (
-            "Thanks", "Thank you", "Thank you very much", "Thanks a lot", "Great, thanks", "Perfect, thank you",
-            "Cheers", "Thanks for your help", "Well done", "Good job", "Great job", "Nice work", "That is right",
-            "Correct", "Very good",
+            "{Thanks|Thank you|Cheers}{|, kindling| a lot| very much| for that| for your help| for the answer}",
+            "{Great|Perfect|Good|Wow}, {thanks|thank you}{||, that helps}",
+            "{Well done|Good job|Great job|Nice work|Bravo|Good answer|You are great|You are good|I like that}",
+            "{Very good|That is right|That's right|Correct|Right|Exactly}",
         ),
     ),
-    (BYE, "A farewell.", ("Bye", "Goodbye", "See you", "Good night", "See you later", "Bye bye", "I have to go")),
+    (
+        BYE,
+        "A farewell.",
+        (
+            "{Bye|Goodbye|Bye bye|Bye for now|Farewell|Good night|So long}{|, friend|, my friend}",
+            "See you{| later| soon| around| next time}",
+            "I {have to|must|will} {go|leave|stop here}",
+            "{That|This} {is|was} all{| for today| for now}",
+            "Until {next time|later}",
+        ),
+    ),
     (
         GO_ON,
         "No question.",
-        ("Ok", "Okay", "I see", "Cool", "Nice", "Yes", "Sure", "Great", "Good", "Hm", "Interesting", "Alright", "Fine"),
+        (
+            "{Ok|Okay|I see|Cool|Nice|Yes|Yeah|Sure|Great|Good|Fine|Hm|Hmm|Interesting|Alright|Aha|Wow|Haha}",
+            "{Got it|I understand|Right then|Very well|Understood|Not bad|So}",
+            "{Ok|Okay|Hm|Well}, {good|fine|I see|understood|nice}",
+        ),
     ),
-)  # fmt: skip
-
+)
+# As the tasks ask about pictures, and as people do.
+_SEEN = (
+    "What {is|do you see} {in|on} {the|this|my} {picture|image|photo|chart|screen}?",
+    "{Explain|Read|Look at} {the|this|my} {picture|image|photo|chart|table|graph|screenshot}",
+    "Describe {the|my} {image|photo|chart}",
+    "{Which|What} {bar|slice|point|row|number} is {the |}{largest|highest|biggest|smallest}?",
+    "What {time|hour} is {it|on the clock|on this clock}?",
+    "How many {things|people|dots|squares|circles|words} {are there|are in the picture|can you see}?",
+)
 _ASKED = (
-    "Who was {name} {word}?", "Who invented the {word}?", "What is the capital of {word}?",
-    "Why is the {word} so {word}?", "Write a poem about a {word}.", "Tell me a joke about a {trade}.",
-    "Tell me a story about {name} and the {word}.", "What is a {word}?", "What does a {trade} do?",
-    "How do I make a {word}?", "Where can I buy a {word}?", "When was the {word} invented?",
-    "Translate {word} into French.", "Write a program that prints {word}.", "What is the meaning of {word}?",
-    "Is a {word} better than a {word}?", "Explain {word} to a {trade}.", "What do you think about {name}?",
-    "Do you like {word}?", "Write a letter to {name}.", "How far is it to {word}?", "Who is the president of {word}?",
-    "What is the weather like?", "What day is it today?", "Give me a recipe for {word}.",
-    "Summarise the history of {word}.", "What should I eat?", "What is love?", "Name three kinds of {word}.",
-    "How old is {name}?", "What is the best {word}?", "Tell me a joke.", "Sing a song.",
-)  # fmt: skip
+    "Who was {name} {word}?",
+    "Who invented the {word}?",
+    "What is the {capital|meaning|price|history|colour|opposite} of {word}?",
+    "Why is the {word} so {word}?",
+    "{Write|Make} {a poem|a story|a song|an essay|a letter|some code} about a {word}.",
+    "Tell me {a joke|a story|something} about {a {trade}|{name}|the {word}}.",
+    "What is {a|the best} {word}?",
+    "What does a {trade} do?",
+    "How do I {make|buy|find|cook|learn|fix} a {word}?",
+    "{When|Where|How} was the {word} invented?",
+    "Translate {word} into {French|Spanish|German}.",
+    "Write a program that prints {word}.",
+    "Is a {word} better than a {word}?",
+    "Explain {word} to a {trade}.",
+    "{What do you think about|Do you know|Do you like|Who is|How old is} {{name}|{word}}?",
+    "How far is it to {word}?",
+    "Who is the {president|king|owner} of {word}?",
+    "{What is the weather like|What day is it today|What should I eat|What is love|Where am I}?",
+    "{Give|Send} me a recipe for {word}.",
+    "{Summarise|Explain} the history of {word}.",
+    "Name three kinds of {word}.",
+    "{Tell me a joke|Sing a song|Tell me a story|Write a poem|Surprise me}.",
+)
 
 # Questions of other people that it may well be able to answer are no examples of what it cannot.
 _ABLE = re.compile(
@@ -153,9 +222,13 @@ def _exchange(rng: random.Random, files: tuple[str, ...]) -> tuple[str, str, str
     if kind < 0.45:
         answer, reasoning = UNKNOWN, "This is about the world. I do not know this."
         asked = rng.choice(questions(files)[0]) if files and rng.random() < 0.75 else _filled(rng, rng.choice(_ASKED))
-    elif kind < 0.55:
+    elif kind < 0.6:
         answer, reasoning = BLIND, "This is about a picture. There is no picture."
-        asked = make(rng.choice([name for name in FAMILIES if FAMILIES[name].visual]), rng.randrange(HELD_OUT)).question
+        visual = [name for name in FAMILIES if FAMILIES[name].visual]
+        if rng.random() < 0.5:
+            asked = make(rng.choice(visual), rng.randrange(HELD_OUT)).question
+        else:
+            asked = _varied(rng, _filled(rng, rng.choice(_SEEN)))
     else:
         answer, reasoning, said = rng.choice(_SAID)
         asked = _varied(rng, _filled(rng, rng.choice(said)))
@@ -196,9 +269,13 @@ def _task(rng: random.Random) -> Problem:
 
 
 def _filled(rng: random.Random, form: str) -> str:
-    while "{word}" in form:
-        form = form.replace("{word}", rng.choice(WORDS), 1)
-    return form.format(name=rng.choice(NAMES), trade=rng.choice(TRADES))
+    """A form with a choice of each of its alternatives, and with names and words."""
+    while found := re.search(r"\{(name|word|trade)\}", form):
+        drawn = rng.choice({"name": NAMES, "word": WORDS, "trade": TRADES}[found[1]])
+        form = form[: found.start()] + drawn + form[found.end() :]
+    while found := re.search(r"\{([^{}]*)\}", form):
+        form = form[: found.start()] + rng.choice(found[1].split("|")) + form[found.end() :]
+    return form[0].upper() + form[1:]
 
 
 def _varied(rng: random.Random, text: str) -> str:
