@@ -3,8 +3,8 @@
     python bench/talk.py [MODEL] --questions FILE [--count 200]
 
 Open questions are those that `firesteel.train.talk` keeps from training; the other sentences are written here, none of
-them one that training draws. It should say what fits, and never call a task (text families, fresh problems of level 1, alone
-and behind a greeting) something that it does not know. Intervals: Wilson, 95 %.
+them one that training draws. It should say what fits, and never take a task (text families, fresh problems of level 1,
+alone and behind a greeting) for anything else. Intervals: Wilson, 95 %.
 """
 
 from __future__ import annotations
@@ -22,28 +22,35 @@ from firesteel.tasks.base import HELD_OUT
 from firesteel.train import talk
 
 SAID = {
-    talk.HELLO: ("hallo", "Hey kindling!", "Hi everyone", "Good morning to you", "hello again", "Nice to meet you"),
-    talk.WELL: ("How are you feeling today?", "hey, how is your day?", "How have you been?", "you alright?"),
+    talk.HELLO: (
+        *("hallo", "Hi everyone", "hello again", "Nice to meet you", "Hey kindling!", "hi hi"),
+        *("Hello my friend", "Hey, it's me", "good morning all", "Hi bot"),
+    ),
+    talk.WELL: ("How are you feeling today?", "How have you been?", "you alright?", "Hello! How are you doing today?"),
     talk.ABOUT: (
         *("Could you tell me who you are?", "what kind of model are you", "Do you have a name?", "Are you GPT-4?"),
-        *("Who built you?", "Please introduce yourself", "which company made you?", "Are you a robot?"),
+        *("Who built you?", "Please introduce yourself", "Are you a robot?", "What language model is this?"),
+        *("Can you tell me your name", "what's kindling", "Are you made by Meta?", "who is your maker?"),
     ),
     talk.ABLE: (
         *("what sort of things can you do", "What are you useful for?", "can you help me with something?"),
-        *(
-            "Please help me",
-            "Tell me what you can do",
-            "What kind of questions can I ask?",
-            "can you look at pictures?",
-        ),
+        *("Please help me", "Tell me what you can do", "What kind of questions can I ask?"),
+        *("can you look at pictures?", "How may I use this?", "what are your features?", "Any examples?"),
     ),
-    talk.DOUBT: ("Are you certain?", "that seems wrong", "I think that is wrong", "Are you really sure about this?"),
-    talk.WELCOME: ("thank you so much", "Many thanks", "thx", "ok thanks", "That was very helpful, thank you"),
-    talk.BYE: ("goodbye then", "See you tomorrow", "Bye, kindling", "I must go now"),
-    talk.GO_ON: ("okay then", "Very interesting", "oh I see", "all right"),
+    talk.DOUBT: (
+        *("Are you certain?", "that seems wrong", "I think that is wrong", "Are you really sure about this?"),
+        *("Hmm, that does not look right", "no it isn't", "You must be wrong"),
+    ),
+    talk.WELCOME: (
+        *("thank you so much", "Many thanks", "thx", "ok thanks", "That was very helpful, thank you"),
+        *("Thanks for the help!", "nice, thank you", "you did well"),
+    ),
+    talk.BYE: ("goodbye then", "See you tomorrow", "Bye, kindling", "I must go now", "ok bye", "have a good night"),
+    talk.GO_ON: ("okay then", "Very interesting", "oh I see", "all right", "sounds good", "ah ok"),
     talk.BLIND: (
         *("What does the chart say?", "Which bar is tallest here?", "what time does this clock show?"),
-        *("How many red circles do you see?", "Describe this picture"),
+        *("How many red circles do you see?", "Describe this picture", "What's in this photo?"),
+        *("Where is the blue square?", "What is written on the sign?"),
     ),
 }
 
