@@ -8,10 +8,9 @@ it cannot answer from what it can; without files a few forms of such questions s
 
 from __future__ import annotations
 
-import json
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from firesteel.format import STRENGTHS, Message
 from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.base import HELD_OUT, Problem, thought
 from firesteel.tasks.lexicon import NAMES, TRADES, WORDS
-from firesteel.train.corpus import open_text
+from firesteel.train.finetune.examples import records
 
 HELLO = (
     "Hello! I am kindling, a very small model. Show me a chart or a table, or give me numbers or words to work with."
@@ -239,8 +238,8 @@ def _exchange(rng: random.Random, files: tuple[str, ...]) -> tuple[str, str, str
 def questions(files: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """The open questions of instruction sets: those to learn from, and one in ten that are kept to judge by.
 
-    A file holds a JSON list, or lines, of objects with an `instruction` (and, where something is to be read first, a
-    `context`, which leaves them out); it may be packed. Raises ValueError for any other.
+    A file holds objects with an `instruction` and, where something is to be read first, a `context`, which leaves them
+    out. Raises ValueError, with the place, for any other.
     """
     found = sorted({asked for file in files for asked in _instructions(Path(file)) if _is_open(asked)})
     kept = found[::10]
@@ -248,16 +247,11 @@ def questions(files: tuple[str, ...]) -> tuple[list[str], list[str]]:
 
 
 def _instructions(path: Path) -> Iterator[str]:
-    with open_text(path) as stream:
-        try:
-            objects: Iterable[dict] = (
-                [json.loads(line) for line in stream if line.strip()] if ".jsonl" in path.name else json.load(stream)
-            )
-            for each in objects:
-                if not each.get("context"):
-                    yield " ".join(each["instruction"].split())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: not objects with an instruction ({error!r})") from error
+    for place, record in records(path):
+        if not isinstance(record.get("instruction"), str):
+            raise ValueError(f"{place}: an object of an instruction set has an instruction.")
+        if not record.get("context"):
+            yield " ".join(record["instruction"].split())
 
 
 def _is_open(asked: str) -> bool:

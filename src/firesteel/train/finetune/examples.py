@@ -60,7 +60,7 @@ def read(source: str | Path, strength: int | None = None) -> Iterator[Example]:
     kind, _, rest = str(source).partition(":")
     path = Path(rest if kind in SETS else source)
     rng = random.Random(0)
-    for place, record in _records(path):
+    for place, record in records(path):
         try:
             yield example(SETS[kind](record) if kind in SETS else record, path.parent, place, rng, strength)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -182,8 +182,11 @@ def _tools(tools: Any) -> tuple[dict[str, Any], ...]:
     return tuple({"type": "function", "function": function} for function in functions)
 
 
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Places and objects. Raises ValueError for a file that is missing, empty or no JSON."""
+def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Places and objects of a JSON list or of lines, packed or not.
+
+    Raises ValueError for a file that is missing, empty or no JSON.
+    """
     if not path.is_file():
         raise ValueError(f"There is no file {path} to learn from.")
     with _open(path) as stream:
