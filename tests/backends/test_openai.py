@@ -15,6 +15,7 @@ from firesteel.backends import open_backend, retry
 from firesteel.backends.base import BackendFailed, Request, complete
 from firesteel.backends.openai import OpenAIBackend
 from firesteel.format import Message, Part, ToolCall, Trace
+from firesteel.tasks import make
 from tests.backends.server import ASK, Server, answer, ask, named, refusal, said, serve, sse
 
 RED = Image.new("RGB", (60, 40), (255, 0, 0))
@@ -349,7 +350,7 @@ ZOOM = named("zoom", box={"type": "string"})
     "messages",
     [
         [Message("user", "What is 17 + 25?")],
-        [Message("user", [Part(image=RED), Part(text="How many red shapes are there?")])],
+        [make("count", 5).message],  # what is nothing like its tasks is noise, where rounding chooses between equals
         CALLED,
     ],
     ids=["text", "picture", "picture in a result"],
