@@ -6,8 +6,8 @@
   the vision tower, because the first two left digits and letters unread; worked tasks, and a stage of transcripts,
   because the decoder did not use what the tower now saw; worked tasks again, at the end those more often that were
   still weak; conversations that call tools; photographs, pages and looking closer; harder tasks; letters within words
-  and small type; thoughts without repetitions; words spelled; what people say that is
-  no task; answers to be judged, which the packaged weights have not learnt.
+  and small type; thoughts without repetitions; words spelled; what people say that is no task; answers to be judged,
+  which the packaged weights have not learnt.
 - Rows of 384 to 512 tokens hold whole samples and stay within the sliding window; those of looks go beyond it.
 """
 

@@ -310,7 +310,7 @@ class Conversation {
     if (!thread) return;
     await session.tried(async () => {
       await request(`/v1/threads/${thread}/turns/${turn.id}`, { method: "DELETE" });
-      this.shown = ++this.asked; // an answer on its way still has it
+      if (this.head?.id === thread) this.shown = ++this.asked; // an answer on its way still has it
       const gone = below(this.turns, turn.id);
       this.turns = this.turns.filter((each) => !gone.has(each.id));
       if (this.leaf && gone.has(this.leaf)) this.leaf = turn.previous;
