@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.agent.mcp.peers import FOREIGN
 from tests.agent.scripted import calls
 from tests.cli.program import THOUGHT, Scripted, picture
 
@@ -69,8 +72,34 @@ def test_files_lie_beside_the_trace_and_a_reset_begins_another(backend: Scripted
     assert (tmp_path / "t-2.files" / "data" / "a.txt").read_text() == "kept\n"
     first, second = err.splitlines()
     assert "t.jsonl" in first and "t-2.jsonl" in first and "t-2.jsonl" in second and "t-3.jsonl" in second
-    kept = trace.read_text()
-    assert kept.count("\n") == 4 and (tmp_path / "t-2.jsonl").read_text() == kept
+    kept, other = (re.sub(r'"seconds": [\d.]+', "", path.read_text()) for path in (trace, tmp_path / "t-2.jsonl"))
+    assert kept.count("\n") == 4 and other == kept
+
+
+def test_an_mcp_server_remembers_earlier_questions_and_starts_again_after_its_end(
+    backend: Scripted, run: Any, tmp_path: Path
+) -> None:
+    def script(request: Any) -> list[str]:
+        last = request.messages[-1]
+        return [f" to=user<|message|>{last.text}<|eot|>"] if last.role == "tool" else [calls((f"far.{last.text}", {}))]
+
+    backend.script = script
+    program = tmp_path / "far.py"
+    program.write_text(FOREIGN)
+    server = f"mcp:env INJECTION=x {sys.executable} -S -E {program}"
+    allowed = ("--tools", server, "--allow", "far.called,far.die")
+    code, _, _ = run("chat", *allowed, stdin="called\ncalled\n/reset\ndie\ncalled\n")
+    first, second, died, again = (request.messages[-1].text for request in backend.requests[1::2])
+    assert (code, first, second, again) == (0, "called", "called called", "called")
+    assert "has ended" in died
+
+
+def test_two_tools_of_one_name_are_refused(backend: Scripted, run: Any, tmp_path: Path) -> None:
+    program = tmp_path / "far.py"
+    program.write_text(FOREIGN)
+    server = f"mcp:env INJECTION=x {sys.executable} -S -E {program}"
+    _, _, err = run("chat", "--tools", f"{server},{server}", stdin="now?\n")
+    assert "Two tools are called far.read_page" in err and not backend.requests
 
 
 def test_chat_control_c_stops_the_answer_only(backend: Scripted, run: Any) -> None:

@@ -12,7 +12,7 @@ from firesteel.agent.eyes import Eyes
 from firesteel.agent.grounding import visual_grounding
 from firesteel.agent.mind import Mind
 from firesteel.agent.subagents import spawn_agents
-from firesteel.agent.tools import Tool
+from firesteel.agent.tools import Tool, distinct
 from firesteel.backends import Backend
 from firesteel.format import Trace
 
@@ -35,11 +35,12 @@ async def toolbox(
     mind: Mind,
     say: Callable[[str], None],
     folder: Path | None = None,
+    connected: Sequence[Tool] = (),
 ) -> AsyncGenerator[list[Tool], None]:
     """The tools of one conversation, closed at its end; `say` is told what the user should know about them.
 
     Files of a conversation lie in `folder`, else beside its trace, else for a while in a temporary folder; those of the
-    workspace in its folder `data`.
+    workspace in its folder `data`. `connected` are tools of MCP servers that outlast this conversation.
     Raises ValueError for an unknown name and for what a tool misses.
     """
     wanted: dict[str, list[str]] = {}
@@ -61,12 +62,13 @@ async def toolbox(
         if chosen := [tool for kind in wanted for tool in _WORKSPACE.get(kind, ())]:
             tools += _workspace(folder / "data", chosen, say)
         if {"web", "searxng", "folder"} & wanted.keys():
-            tools += _browser(wanted, folder / "index.sqlite", trace, stack)
+            far = bool(connected) or "mcp" in wanted
+            tools += _browser(wanted, folder / "index.sqlite", trace, far, stack)
         if "mcp" in wanted:
             from firesteel.agent.mcp import connect
 
-            ours = [tool.name for tool in tools]
-            tools += await stack.enter_async_context(connect(*wanted["mcp"], taken=ours))
+            tools += await stack.enter_async_context(connect(*wanted["mcp"]))
+        tools = distinct([*tools, *connected])
         if "agents" in wanted:  # last: agents get all the others
             tools.append(spawn_agents(backend, tools, permit=mind.permit, **mind.sampling()))
         yield tools
@@ -85,7 +87,7 @@ def _workspace(folder: Path, chosen: Sequence[str], say: Callable[[str], None]) 
     return [tool for tool in Workspace(folder, tier).tools() if tool.name in chosen]
 
 
-def _browser(wanted: dict[str, list[str]], index: Path, trace: Trace, stack: AsyncExitStack) -> list[Tool]:
+def _browser(wanted: dict[str, list[str]], index: Path, trace: Trace, far: bool, stack: AsyncExitStack) -> list[Tool]:
     from firesteel.agent.web import Browser, Fetcher, LocalIndex, MetaSearch, SearXNG
 
     search = SearXNG(wanted["searxng"][0]) if "searxng" in wanted else MetaSearch() if "web" in wanted else None
@@ -97,8 +99,8 @@ def _browser(wanted: dict[str, list[str]], index: Path, trace: Trace, stack: Asy
         search=search,
         fetch=Fetcher() if search else None,
         files=files,
-        # What subagents hear of MCP is in traces of their own.
-        heard=lambda: "mcp" in wanted or any(message.role == "tool" for message in trace),
+        # What subagents hear of far tools is in traces of their own.
+        heard=lambda: far or any(message.role == "tool" for message in trace),
         earlier=trace,
     )
     for message in trace:

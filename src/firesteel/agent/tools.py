@@ -65,6 +65,14 @@ class Tool:
         return parts_of(reply)
 
 
+def distinct(tools: list[Tool]) -> list[Tool]:
+    """These tools. Raises ValueError where two have one name."""
+    names = [tool.name for tool in tools]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise ValueError(f"Two tools are called {twice}: give an MCP server another name, or leave it out.")
+    return tools
+
+
 def parts_of(reply: Reply) -> list[Part]:
     """A handler's answer as parts."""
     pieces = [reply] if isinstance(reply, str | Part) else list(reply)

@@ -11,6 +11,7 @@ from itertools import count
 from os.path import expanduser
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from firesteel.agent.mind import Mind
 from firesteel.agent.toolbox import toolbox
@@ -19,6 +20,10 @@ from firesteel.cli.ask import user_message
 from firesteel.cli.terminal import Printer, complain
 from firesteel.format import Part, Trace
 
+if TYPE_CHECKING:
+    from firesteel.agent.mcp import Servers
+
+_FAR = "mcp:"
 HELP = "/image FILE shows a picture with the next question, /strength X, /mode X, /reset, /quit."
 
 
@@ -31,11 +36,22 @@ def chat(model: str, mind: Mind, images: Sequence[Path], tools: Sequence[str] = 
     with asyncio.Runner() as runner, TemporaryDirectory(prefix="firesteel-") as folder:
         pictures = [Part.image_of(path) for path in images]
         trace = Trace.open(file) if file else Trace()
+        far = [tool.removeprefix(_FAR) for tool in tools if tool.startswith(_FAR)]
+        servers = _servers(far) if far else None
         backend = resolve.open_backend(model, slots=mind.plan.agents)
         try:
-            _Chat(runner, backend, mind, list(tools), trace, pictures, Path(folder)).talk()
+            near = [tool for tool in tools if not tool.startswith(_FAR)]
+            _Chat(runner, backend, mind, near, servers, trace, pictures, Path(folder)).talk()
         finally:
+            if servers:
+                runner.run(servers.close())
             runner.run(backend.close())
+
+
+def _servers(addresses: Sequence[str]) -> Servers:
+    from firesteel.agent.mcp import Servers  # only where it is wanted: it takes a while
+
+    return Servers(*addresses)
 
 
 class _Chat:
@@ -45,11 +61,13 @@ class _Chat:
         backend: Backend,
         mind: Mind,
         tools: list[str],
+        servers: Servers | None,
         trace: Trace,
         pictures: list[Part],
         folder: Path,
     ) -> None:
-        self.runner, self.backend, self.mind, self.tools, self.trace = runner, backend, mind, tools, trace
+        self.runner, self.backend, self.mind, self.trace = runner, backend, mind, trace
+        self.tools, self.servers = tools, servers
         self.pictures = pictures  # for the next question
         self.file, self.folder = trace.path, folder
         self.number = 1  # of the conversation
@@ -116,11 +134,12 @@ class _Chat:
 
     async def _answer(self, trace: Trace, printer: Printer) -> None:
         """The tools are opened for each question: a browser trusts what the user has written by then, and strength and
-        mode may have changed. Only the files stay."""
+        mode may have changed. Files and MCP servers stay."""
         path = self.trace.path
         folder = path.with_suffix(".files") if path else self.folder / str(self.number)
+        far = await self.servers.tools() if self.servers else []
         async with (
-            toolbox(self.tools, trace, self.backend, self.mind, complain, folder) as tools,
+            toolbox(self.tools, trace, self.backend, self.mind, complain, folder, far) as tools,
             aclosing(self.mind.answer(trace, self.backend, tools)) as events,
         ):
             async for event in events:

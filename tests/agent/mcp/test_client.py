@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from firesteel.agent.mcp import Server, connect, serve_http
-from tests.agent.mcp.peers import TOOLS
+from firesteel.agent.mcp import Server, Servers, connect, serve_http
+from tests.agent.mcp.peers import TOOLS, far, said
 
 
 @pytest.mark.parametrize(
@@ -44,14 +44,33 @@ def test_secrets_are_not_shown():
 def test_several_servers_are_used_at_once_and_no_name_stands_twice():
     async def go():
         async with serve_http(TOOLS) as url:
-            async with connect(Server.of(url, "a"), Server.of(url, "b"), taken=["a.x"]) as tools:
+            async with connect(Server.of(url, "a"), Server.of(url, "b")) as tools:
                 drawn = await asyncio.gather(*(tool({"color": "red"}) for tool in tools if tool.name.endswith("draw")))
-            for servers, taken in [([url, url], []), ([Server.of(url, "a")], ["a.mail_send"])]:
-                with pytest.raises(ValueError, match="Two tools are called "):
-                    async with connect(*servers, taken=taken):
-                        pass
+            with pytest.raises(ValueError, match="Two tools are called "):
+                async with connect(url, url):
+                    pass
             return [tool.name for tool in tools], drawn
 
     names, drawn = asyncio.run(go())
     assert names == ["a.eyes_draw", "a.mail_send", "b.eyes_draw", "b.mail_send"]
     assert [parts[1].image.size for parts in drawn] == [(28, 28), (28, 28)]
+
+
+def test_servers_stay_from_question_to_question_and_start_again_when_they_have_ended():
+    async def go():
+        servers = Servers(far())
+
+        async def call(name):
+            named = {tool.name: tool for tool in await servers.tools()}
+            return await said(named[f"far.{name}"]), named["far.called"]
+
+        try:
+            heard = [(await call(name))[0] for name in ("called", "called", "die", "called")]
+            _, called = await call("called")
+        finally:
+            await servers.close()
+        return heard, await said(called)
+
+    (first, second, died, again), after = asyncio.run(go())
+    assert (first, second, again) == ("called", "called called", "called")
+    assert "has ended" in died and "has ended" in after

@@ -8,7 +8,7 @@ Built on the protocol's own `mcp` package (2.3), which speaks the handshake vers
 """
 
 from firesteel.agent.mcp.address import Server
-from firesteel.agent.mcp.client import connect
+from firesteel.agent.mcp.client import Servers, connect
 from firesteel.agent.mcp.server import serve_http, serve_stdio
 
-__all__ = ["Server", "connect", "serve_http", "serve_stdio"]
+__all__ = ["Server", "Servers", "connect", "serve_http", "serve_stdio"]

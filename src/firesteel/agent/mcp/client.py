@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from firesteel.agent.mcp.address import Server
-from firesteel.agent.tools import Tool
+from firesteel.agent.tools import Tool, distinct
 
 if TYPE_CHECKING:
     from firesteel.agent.mcp.link import Link
@@ -27,45 +27,65 @@ _QUIET = logging.NullHandler()
 
 
 @asynccontextmanager
-async def connect(*servers: Server | str, taken: Collection[str] = ()) -> AsyncGenerator[list[Tool], None]:
+async def connect(*servers: Server | str) -> AsyncGenerator[list[Tool], None]:
     """The tools of all these servers, which start at once and end with the block, whatever ends it.
 
-    `taken` are names of tools that there are already. A server that ends earlier makes its calls fail with a sentence.
-    Raises ValueError for a server that cannot be used and for two tools of one name.
+    A server that ends earlier makes its calls fail with a sentence. Raises ValueError for a server that cannot be used
+    and for two tools of one name.
     """
-    require_sdk()
-    from firesteel.agent.mcp.link import Link
-
-    wanted = [server if isinstance(server, Server) else Server.of(server) for server in servers]
-    logging.getLogger("mcp").addHandler(_QUIET)  # else what a server writes wrongly would be shown in the terminal
-    links = [Link(server) for server in wanted]
+    connected = Servers(*servers)
     try:
-        tools = [tool for link in links for tool in await link.tools()]
-        names = [*taken, *(tool.name for tool in tools)]
-        if twice := next((name for name in names if names.count(name) > 1), ""):
-            raise ValueError(f"Two tools are called {twice}: give an MCP server another name, or leave it out.")
-        yield tools
+        yield await connected.tools()
     finally:
-        await _closed(links)
-    for link in links:
-        link.check()
+        await connected.close()
+    connected.check()
+
+
+class Servers:
+    """Servers that stay from one question to the next, with what they remember; to be closed at the end."""
+
+    def __init__(self, *servers: Server | str) -> None:
+        """Starts none of them. Raises ValueError for an address that is none, and without the package."""
+        require_sdk()
+        self._wanted = [server if isinstance(server, Server) else Server.of(server) for server in servers]
+        self._links: dict[int, Link] = {}  # by their place among those wanted
+        self._ended: list[Link] = []
+
+    async def tools(self) -> list[Tool]:
+        """The tools of all; what has not started, or answers no more, starts. Raises ValueError as `connect` does."""
+        from firesteel.agent.mcp.link import Link
+
+        logging.getLogger("mcp").addHandler(_QUIET)  # else what a server writes wrongly would be shown in the terminal
+        for place, server in enumerate(self._wanted):
+            link = self._links.get(place)
+            if link and not await link.stands():
+                link.close()
+                self._ended.append(self._links.pop(place))
+            if place not in self._links:
+                self._links[place] = Link(server)
+        return distinct([tool for _, link in sorted(self._links.items()) for tool in await link.tools()])
+
+    async def close(self) -> None:
+        """Ends the connections; being cancelled while it waits leaves none of them behind."""
+        links = [*self._ended, *self._links.values()]
+        for link in links:
+            link.close()
+        interrupted = None
+        while tasks := [link.task for link in links if not link.task.done()]:
+            try:
+                await asyncio.wait(tasks)
+            except asyncio.CancelledError as error:
+                interrupted = error
+        if interrupted:
+            raise interrupted
+
+    def check(self) -> None:
+        """Raises what ended a connection if that is a defect, and no failure of a server."""
+        for link in (*self._ended, *self._links.values()):
+            link.check()
 
 
 def require_sdk() -> None:
     """Raises ValueError where the `mcp` package is missing."""
     if find_spec("mcp") is None:
         raise ValueError("MCP needs the mcp extra: pip install 'firesteel[mcp]'.")
-
-
-async def _closed(links: Sequence[Link]) -> None:
-    """Closes the connections; being cancelled while it waits leaves none of them behind."""
-    for link in links:
-        link.close()
-    interrupted = None
-    while tasks := [link.task for link in links if not link.task.done()]:
-        try:
-            await asyncio.wait(tasks)
-        except asyncio.CancelledError as error:
-            interrupted = error
-    if interrupted:
-        raise interrupted

@@ -45,6 +45,7 @@ class Link:
         self._closing = asyncio.Event()
         self._scope = anyio.CancelScope()
         self._stderr = bytearray()
+        self._client: Client | None = None  # once it is connected
         self.task = asyncio.create_task(self._hold())
         self.task.add_done_callback(_innermost)  # a failure that nobody asks about is no news for the terminal
 
@@ -62,6 +63,17 @@ class Link:
             raise ValueError(f"The MCP server {name} was not ready within {seconds:g} seconds.{said}")
         reason = inert(str(_innermost(self.task)), _LAST_WORDS).rstrip(".")
         raise ValueError(f"The MCP server {name} cannot be used: {reason}.{said}")
+
+    async def stands(self) -> bool:
+        """Whether the server still answers."""
+        if self._client is None or self.task.done():
+            return False
+        try:
+            async with asyncio.timeout(self._server.start_seconds):
+                await self._client.list_tools()
+        except _EXPECTED:  # one that is late is an OSError too
+            return False
+        return True
 
     def close(self) -> None:
         """Ends the connection, politely if it ever stood."""
@@ -82,6 +94,7 @@ class Link:
         with self._scope:
             async with Client(self._streams(), client_info=us, cache=None) as client:
                 self._ready.set_result(await self._listed(client))
+                self._client = client
                 await self._closing.wait()
 
     @asynccontextmanager
