@@ -6,8 +6,8 @@
   the vision tower, because the first two left digits and letters unread; worked tasks, and a stage of transcripts,
   because the decoder did not use what the tower now saw; worked tasks again, at the end those more often that were
   still weak; conversations that call tools; photographs, pages and looking closer; harder tasks; letters within words
-  and small type; thoughts without repetitions; words spelled; what people say that is no task; answers to be judged,
-  which the packaged weights have not learnt.
+  and small type; thoughts without repetitions; words spelled; what people say that is no task; tasks in other words;
+  answers to be judged, which the packaged weights have not learnt.
 - Rows of 384 to 512 tokens hold whole samples and stay within the sliding window; those of looks go beyond it.
 """
 
@@ -42,6 +42,8 @@ SPELT = (
     *("strings", "strings", "letters", "letters", "sorting", "logic", "sequence", "bases", "equation"),
     *("table", "table", "relation", "relation", "reading", "clock", "geometry"),
 )
+# Then: what people ask first.
+ASKED = ("chain_sum", "product", "word_problem", "compare", "bar_chart", "count")
 
 
 def glimmer(
@@ -88,8 +90,8 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
     """Name the text with `--set sources=...`; without text it learns from tasks and pictures alone.
 
     `--set albums=FILE,FILE` names photographs and pages that `firesteel data pictures` made, for the stages from
-    `albums` to `talk-on`; `--set questions=FILE` an instruction set (as databricks-dolly-15k) whose open questions the
-    last two learn not to answer. A stage behind them needs what the model answered: `firesteel data answers`
+    `albums` to `words`; `--set questions=FILE` an instruction set (as databricks-dolly-15k) whose open questions the
+    last three learn not to answer. A stage behind them needs what the model answered: `firesteel data answers`
     makes the file, and `--set pools=FILE` adds the stage.
     """
     seen = Mix(
@@ -145,6 +147,17 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
     # At medium strength alone: the thoughts that reinforcement shortened are like those.
     talk_on = replace(
         talk, talk=0.3, spelling=0.1, spread=0.0, levels=(0.6, 0.4), strengths=(0.12, 0.0, 0.88, 0.0, 0.0)
+    )
+    words = replace(
+        talk_on,
+        talk=0.2,
+        wording=0.75,
+        calls=0.08,
+        looks=0.08,
+        spelling=0.06,
+        pictures=0.15 if albums else 0.0,
+        visual=0.5,
+        families=(*FAMILIES, *SPELT, *ASKED),
     )
     operators = Stage(
         name="operators",
@@ -259,14 +272,17 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
                     ("talk", 500, 16, talk, 0.85),
                 )
             ),
-            Stage(
-                name="talk-on",
-                steps=300,
-                rows=7,
-                length=896,
-                named=16 if albums else 0,
-                mix=talk_on,
-                optim=Optim(lr=1.5e-3, warmup=20, decay=0.85),
+            *(
+                Stage(
+                    name=name,
+                    steps=steps,
+                    rows=7,
+                    length=896,
+                    named=16 if albums else 0,
+                    mix=mix,
+                    optim=Optim(lr=lr, warmup=20, decay=0.85),
+                )
+                for name, steps, lr, mix in (("talk-on", 300, 1.5e-3, talk_on), ("words", 850, 2e-3, words))
             ),
             *((operators,) if pools else ()),
         ),

@@ -173,8 +173,8 @@ def _draw_primer(rng: random.Random, text: str, style: str, ink: str) -> tuple[I
     return image, [(min(lefts), min(tops), max(rights), max(bottoms))]
 
 
-_WHOLE = ("What does it say?", "Read the text.", "What is written here?", "Which text is in the picture?")
-_PART = ("Read line {0}.", "What does line {0} say?", "What is written on line {0}?")
+WHOLE = ("What does it say?", "Read the text.", "What is written here?", "Which text is in the picture?")
+PART = ("Read line {0}.", "What does line {0} say?", "What is written on line {0}?")
 
 
 class Reading(Family):
@@ -223,7 +223,7 @@ class Reading(Family):
         return Problem(
             family=self.name,
             level=level,
-            question=rng.choice(_PART if asked else _WHOLE).format(asked),
+            question=rng.choice(PART if asked else WHOLE).format(asked),
             answer=answer,
             terse=terse,
             full=full,

@@ -171,7 +171,7 @@ def _groups(rng: random.Random, number: int, by: str, every: list[tuple[str, str
     return [(None, None)] if by == "all" else [*rng.sample(every, number)]
 
 
-_COUNT_QUESTIONS = {
+COUNT_QUESTIONS = {
     "one": ("How many {0} are there?", "Count the {0}.", "How many {0} do you see?", "What is the number of {0}?"),
     "two": (
         "How many {0} and how many {1} are there?",
@@ -227,7 +227,7 @@ class Count(Family):
         return Problem(
             family=self.name,
             level=level,
-            question=rng.choice(_COUNT_QUESTIONS[kind]).format(*names),
+            question=rng.choice(COUNT_QUESTIONS[kind]).format(*names),
             answer=answer,
             terse=f"{counted} {told if work else answer}",
             full=f"{counting} {told}. So {answer}.",
@@ -271,7 +271,7 @@ class Count(Family):
 Place = tuple[int, int]  # (row, column), from 0
 
 _WAYS = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1, 0)}
-_RELATION_QUESTIONS = {
+RELATION_QUESTIONS = {
     "next": (
         "What is directly {0} the {1}?",
         "What is just {0} the {1}?",
@@ -386,7 +386,7 @@ class Relation(Family):
         """Question, answer, the lines of the scene that show it, and the steps that find it."""
         names = [_name(grid[row][column]) for row, column in places]
         answer = "nothing" if names[-1] == "empty" else names[-1]
-        question = rng.choice(_RELATION_QUESTIONS[kind]).format(*ways, names[0])
+        question = rng.choice(RELATION_QUESTIONS[kind]).format(*ways, names[0])
         row, column = places[0]
         if kind == "hops":
             shown = " ".join(f"{way} {name}: {stop}." for way, name, stop in zip(ways, names, names[1:], strict=False))
@@ -403,7 +403,7 @@ class Relation(Family):
         place, other = rng.sample(taken, 2)
         names = [_name(grid[row][column]) for row, column in (place, other)]
         steps = " ".join(map(_at, names, (place, other)))
-        return rng.choice(_RELATION_QUESTIONS["where"]).format(*names), _where(place, other), steps, steps
+        return rng.choice(RELATION_QUESTIONS["where"]).format(*names), _where(place, other), steps, steps
 
     def check(self, problem: Problem, text: str) -> bool:
         """The name with or without an article; a direction by its words in any order."""

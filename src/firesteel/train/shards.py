@@ -27,7 +27,7 @@ from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.albums import families, open_album
 from firesteel.tasks.base import HELD_OUT, Family, Problem, thought
 from firesteel.tasks.drawing import moved
-from firesteel.train import calls, looks, operators, spelling, talk
+from firesteel.train import calls, looks, operators, spelling, talk, wording
 from firesteel.train.config import Mix, Stage
 from firesteel.train.glyphs import Page, page, scattered, sheet
 from firesteel.train.named import named
@@ -89,7 +89,7 @@ def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
         return _tool_sample(rng, mix, tokenizer, calls.conversation)
     if mix.talk and rng.random() < mix.talk:
         strength = sample_strength(rng, mix)
-        return _sample(talk.conversation(rng, strength, mix.questions), strength, tokenizer)
+        return _sample(talk.conversation(rng, strength, mix.questions, mix.wording), strength, tokenizer)
     if mix.operators and rng.random() < mix.operators:
         return _operator_sample(rng, mix, tokenizer)
     if mix.looks and rng.random() < mix.looks:
@@ -108,6 +108,8 @@ def draw_sample(rng: random.Random, mix: Mix, tokenizer: Tokenizer) -> Sample:
     name = rng.choice(pool)
     level = rng.choices(range(1, len(mix.levels) + 1), mix.levels)[0]
     problem = make(name, rng.randrange(HELD_OUT), min(level, FAMILIES[name].levels))
+    if mix.wording and rng.random() < mix.wording:
+        problem = wording.changed(problem, rng)
     if mix.moved and problem.image is not None and name not in _PLACED and rng.random() < mix.moved:
         problem = replace(problem, image=moved(problem.image, rng))
     return _told(rng, mix, tokenizer, problem, describe)

@@ -18,7 +18,9 @@ from firesteel.format import STRENGTHS, Message
 from firesteel.tasks import FAMILIES, make
 from firesteel.tasks.base import HELD_OUT, Problem, thought
 from firesteel.tasks.lexicon import NAMES, TRADES, WORDS
+from firesteel.train import wording
 from firesteel.train.finetune.examples import records
+from firesteel.train.forms import filled, typed
 
 HELLO = (
     "Hello! I am kindling, a very small model. Show me a chart or a table, or give me numbers or words to work with."
@@ -199,14 +201,22 @@ _ABLE = re.compile(
     r"\d|[+=*]|sort|order|revers|backward|alphabet|spell|letter|count|plus|minus|multipl|add |sum|divide"
 )
 _LONGEST = 120  # characters of a question
+_SLOTS = {"name": NAMES, "word": WORDS, "trade": TRADES}
 
 
-def conversation(rng: random.Random, strength: int, files: tuple[str, ...] = ()) -> list[Message]:
-    """One to three exchanges, which may have a task of text among them; the last message is the assistant's."""
+def conversation(
+    rng: random.Random, strength: int, files: tuple[str, ...] = (), reworded: float = 0.0
+) -> list[Message]:
+    """One to three exchanges, which may have tasks of text among them; the last message is the assistant's.
+
+    `reworded` of the tasks are asked in other words than their families'.
+    """
     messages = []
-    for place in range(rng.choice((1, 1, 1, 2, 3))):
-        if place and rng.random() < 0.5:
+    for place in range(rng.choice((1, 1, 2, 2, 3))):
+        if rng.random() < (0.6 if place else 0.2):
             problem = _task(rng)
+            if reworded and rng.random() < reworded:
+                problem = wording.changed(problem, rng)
             asked, answer, reasoning = problem.question, problem.answer, thought(problem, strength)
         else:
             asked, answer, reasoning = _exchange(rng, files)
@@ -227,10 +237,10 @@ def _exchange(rng: random.Random, files: tuple[str, ...]) -> tuple[str, str, str
         if rng.random() < 0.5:
             asked = make(rng.choice(visual), rng.randrange(HELD_OUT)).question
         else:
-            asked = _varied(rng, _filled(rng, rng.choice(_SEEN)))
+            asked = typed(rng, _filled(rng, rng.choice(_SEEN)))
     else:
         answer, reasoning, said = rng.choice(_SAID)
-        asked = _varied(rng, _filled(rng, rng.choice(said)))
+        asked = typed(rng, _filled(rng, rng.choice(said)))
     return asked, answer, reasoning
 
 
@@ -263,17 +273,6 @@ def _task(rng: random.Random) -> Problem:
 
 
 def _filled(rng: random.Random, form: str) -> str:
-    """A form with a choice of each of its alternatives, and with names and words."""
-    while found := re.search(r"\{(name|word|trade)\}", form):
-        drawn = rng.choice({"name": NAMES, "word": WORDS, "trade": TRADES}[found[1]])
-        form = form[: found.start()] + drawn + form[found.end() :]
-    while found := re.search(r"\{([^{}]*)\}", form):
-        form = form[: found.start()] + rng.choice(found[1].split("|")) + form[found.end() :]
-    return form[0].upper() + form[1:]
-
-
-def _varied(rng: random.Random, text: str) -> str:
-    """As people type: in small letters, with another stop, or none."""
-    text = text.lower() if rng.random() < 0.4 else text
-    stem = text.rstrip("?.!")
-    return rng.choice((text, text, stem, stem + ("?" if text.endswith("?") else rng.choice("!.."))))
+    """A form with names and words, its first letter large."""
+    text = filled(rng, form, lambda slot: rng.choice(_SLOTS[slot]))
+    return text[0].upper() + text[1:]

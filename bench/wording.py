@@ -1,0 +1,145 @@
+"""What other words for a task cost a model: the same fresh problems in the families' words and in others'.
+
+    python bench/wording.py [MODEL] [--count 6] [--level 1] [--seed 0] [--choose]
+
+The other words are written here, as strangers might ask, and training draws none of them; people in stories have names
+that it draws nowhere. `--choose` asks only every second wording, `--seed` other problems: what a model is chosen by
+should not be what is claimed of it. Intervals: bootstrap over problems, 95 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+from collections import defaultdict
+
+from firesteel.backends import Backend, Request, complete, open_backend
+from firesteel.evals.stats import paired_bootstrap
+from firesteel.tasks import FAMILIES, get, make
+from firesteel.tasks.base import Problem, held_out
+from firesteel.train import wording
+
+NAMES = (
+    ("Lena", "Amy", "Ruth", "Lily", "Nina", "Jane", "Eve", "Sue"),
+    ("Carl", "Hugo", "Pete", "Omar", "Fred", "Karl", "Joel", "Rob"),
+)
+OTHERS = {
+    "bar_chart value": ("how tall is the {a} bar", "what number does {a} have?", "value for {a}", "look up {a}"),
+    "bar_chart largest": ("which one is the biggest?", "what's the tallest one", "who wins here?"),
+    "bar_chart smallest": ("which one is the lowest?", "what's the smallest one", "shortest bar please"),
+    "bar_chart sum": ("if I add {a} and {b}, what do I get", "{a}+{b}?", "total for {a} and {b}"),
+    "bar_chart difference": ("by how much does {a} beat {b}?", "gap between {a} and {b}", "{a}-{b}"),
+    "line_chart value": ("what was it on {a}?", "tell me the number for {a}", "{a} value?"),
+    "line_chart largest": ("when was the peak?", "what is the top point?", "highest one?"),
+    "line_chart smallest": ("when was it at its minimum?", "what is the bottom point?", "lowest one?"),
+    "line_chart rise": ("by how much did it go up between {b} and {a}?", "growth {b} to {a}"),
+    "line_chart fall": ("by how much did it go down between {a} and {b}?", "loss {a} to {b}"),
+    "pie_chart value": ("what percentage does {a} have?", "how much of the pie is {a}", "{a}: how many percent?"),
+    "pie_chart largest": ("what colour takes up most of the pie?", "which part is the greatest?"),
+    "pie_chart smallest": ("what colour takes up least of the pie?", "which part is the tiniest?"),
+    "pie_chart difference": ("how much bigger is {a} than {b}?", "{a}-{b} in percent"),
+    "table value": ("what number of {c} does {r} own?", "{r}'s {c}?", "look up {r} and {c}"),
+    "table largest": ("which person has more {c} than anyone?", "top {c}?", "who leads in {c}"),
+    "table smallest": ("which person has the lowest number of {c}?", "who comes last in {c}"),
+    "table sum": ("{r} and {s} put their {c} together. how many?", "sum of {c} for {r} and {s}"),
+    "clock time": ("can you tell me the time on this clock?", "what's the time", "which time is this?", "time?"),
+    "geometry perimeter": ("how long is the outline?", "perimeter please", "what is the distance around it?"),
+    "geometry area": ("area please", "how much space does it cover?", "what's the surface?"),
+    "geometry angle": ("x is how many degrees?", "what's the unknown angle", "solve for the angle"),
+    "geometry side": ("x is how long?", "what's the unknown length", "solve for the side"),
+    "count one": ("number of {0}?", "can you count the {0} for me", "{0}: how many?", "how many {0} in this picture"),
+    "count two": ("number of {0} and number of {1}?", "please count {0} and {1}"),
+    "relation next": ("what shape do you find {0} the {1}?", "tell me what is {0} the {1}", "{0} the {1} is what?"),
+    "relation corner": ("what's at the {0}?", "tell me the shape at the {0}", "{0} corner?"),
+    "reading whole": ("what word is this?", "can you read this", "tell me what's written", "text?", "please read it"),
+    "point": ("where do I click for the {0}?", "find the {0} and point at it", "point at {0}", "tap the {0}"),
+    "box": ("bounding box for the {0}", "find the {0} and box it", "outline the {0}", "give me the box of {0}"),
+    "chain_sum": ("can you work out {e} for me?", "{e} is what", "quick: {e}", "I have to know {e}"),
+    "chain_sum list": ("if I add {e} what do I get?", "put together {e}", "{e} added together make what?"),
+    "product": ("{0}x{1}", "can you multiply {0} with {1}", "how much is {0} times {1}?", "{0} times {1} makes what?"),
+    "equation": ("please solve {0}", "{0}, so {1} is?", "I need {1} where {0}", "how big is {1} in {0}?"),
+    "word_problem has": ("{story} What does {name} have left in {things}?", "{story} So how many {things} now?"),
+    "word_problem together": ("{story} What's the total of their {things}?", "{story} How many in sum?"),
+    "word_problem change": ("{story} What is the change?", "{story} How much comes back?"),
+    "compare": ("{1}: what's the {0} one?", "out of {1}, tell me the {0}", "I want the {0} of {1}"),
+    "sorting up": ("can you sort {0} going up?", "{0}: sort, lowest first", "please arrange {0} from low to high"),
+    "sorting down": ("can you sort {0} going down?", "{0}: sort, highest first", "please arrange {0} from high to low"),
+    "sequence": ("{0}, what is next?", "which number goes on after {0}", "complete the series {0}"),
+    "bases": ("{0} as a {1} number?", "how do you write {0} in {1}", "I want {0} in {1}", "{0} to {1}"),
+    "strings reverse": ("spell {0} in reverse", "{0} the other way round", "can you reverse {0} for me"),
+    "letters count": ("how many {0} in {1}?", "{1}: how many {0} are in it?", "number of {0}'s in {1}"),
+    "letters place": ("in {1}, what is letter number {0}?", "tell me letter {0} in {1}"),
+    "logic who": ("{story} Which one is {0}?", "{story} Tell me who is the {0} person."),
+    "logic true": ("{story} What is true?", "{story} Tell me the true ones."),
+    "logic group": ("{story} Who can we say is a {0}?", "{story} Tell me each {0}."),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default="kindling")
+    parser.add_argument("--count", type=int, default=6, help="problems for each wording")
+    parser.add_argument("--level", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--choose", action="store_true", help="every second wording alone")
+    asked = parser.parse_args()
+    asyncio.run(measure(asked.model, asked.count, asked.level, asked.seed, asked.choose))
+
+
+async def measure(model: str, count: int, level: int, seed: int, choose: bool) -> None:
+    learnt = {plain(form) for forms in wording.forms().values() for form in forms}
+    rng = random.Random(seed)
+    own: dict[str, list[float]] = defaultdict(list)
+    other: dict[str, list[float]] = defaultdict(list)
+    wrong = []
+    backend = open_backend(model, slots=1, context=2048)
+    try:
+        for kind, forms in OTHERS.items():
+            family = kind.split()[0]
+            asked = forms[:: 2 if choose else 1]
+            assert not learnt & {plain(form) for form in asked}, f"training draws a form of {kind}"
+            for number, (problem, slots) in enumerate(drawn(kind, count * len(asked), level, seed)):
+                form = asked[number % len(asked)]
+                changed = wording.renamed(wording.asked(problem, form, slots, rng), rng, NAMES)
+                own[family].append(await right(backend, problem))
+                other[family].append(await right(backend, changed))
+                if own[family][-1] > other[family][-1]:
+                    wrong.append(changed.question)
+    finally:
+        await backend.close()
+    for family in own:
+        print(f"{family:14} {mean(own[family]):.2f} in its words, {mean(other[family]):.2f} in others")
+    flat_own = [hit for hits in own.values() for hit in hits]
+    flat = [hit for hits in other.values() for hit in hits]
+    print(f"{len(flat)} problems: {mean(flat_own):.3f} in the families' words, {mean(flat):.3f} in others'")
+    print("difference", paired_bootstrap(flat, flat_own))
+    print("\n".join(f"  lost: {question}" for question in wrong[:40]))
+
+
+def drawn(kind: str, count: int, level: int, seed: int) -> list[tuple[Problem, dict[str, str]]]:
+    """Fresh problems of this kind with the slots of their questions; none where the level does not ask for it."""
+    family, found, number = kind.split()[0], [], 0
+    while len(found) < count and number < 50 * (len(found) + 1):
+        problem = make(family, held_out(seed, 80_000 + number), min(level, FAMILIES[family].levels))
+        found += [(problem, slots) for name, slots in wording.kinds(problem) if name == kind]
+        number += 1
+    return found
+
+
+async def right(backend: Backend, problem: Problem) -> float:
+    request = Request(messages=[problem.message], strength=256, temperature=0.0, max_tokens=512)
+    (said,) = await complete(backend, request)
+    return float(get(problem.family).check(problem, said.parse().content))
+
+
+def mean(hits: list[float]) -> float:
+    return sum(hits) / len(hits)
+
+
+def plain(text: str) -> str:
+    return text.casefold().strip("?.! ")
+
+
+if __name__ == "__main__":
+    main()
