@@ -1,5 +1,6 @@
 import dataclasses
 import random
+import re
 
 import numpy as np
 import pytest
@@ -119,6 +120,14 @@ def test_moved_pictures_keep_their_question_and_answer(tokenizer):
     one, two = (draw_sample(random.Random(4), mix, tokenizer) for mix in (still, moved))
     answers = [tokenizer.decode(sample.ids).rsplit("<|message|>")[-1] for sample in (one, two)]
     assert answers[0] == answers[1] and one.images[0].size != two.images[0].size
+
+
+def test_tasks_are_asked_in_other_words(tokenizer):
+    asked = []
+    for share in (0.0, 1.0):
+        sample = draw_sample(random.Random(4), Mix(families=("compare",), wording=share), tokenizer)
+        asked.append(tokenizer.decode(sample.ids).partition("<|start|>user<|message|>")[2].partition("<|eot|>")[0])
+    assert asked[0] != asked[1] and [re.findall(r"\d+", text) for text in asked] == [["43", "10", "17"]] * 2
 
 
 def test_words_are_spelled_letter_by_letter(tokenizer):

@@ -3,6 +3,7 @@
 import json
 import lzma
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -70,3 +71,15 @@ def test_the_example_that_it_gives_is_one_of_its_tasks():
     rng = random.Random(0)
     drawn = {"".join(c for c in FAMILIES["chain_sum"].generate(rng, 1).question if not c.isdigit()) for _ in range(200)}
     assert "".join(c for c in example if not c.isdigit()) in drawn
+
+
+def test_tasks_of_a_conversation_may_be_in_other_words(monkeypatch):
+    monkeypatch.setattr(talk.wording, "changed", lambda problem, rng: replace(problem, question="Other words"))
+
+    def asked(reworded):
+        rng = random.Random(3)
+        talks = [talk.conversation(rng, STRENGTHS["high"], reworded=reworded) for _ in range(200)]
+        return [message.text for messages in talks for message in messages if message.role == "user"]
+
+    assert "Other words" not in asked(0.0)
+    assert 60 < asked(1.0).count("Other words") < 200

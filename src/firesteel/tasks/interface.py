@@ -292,7 +292,7 @@ class _Grounding(Family):
         frames = [thousandths(widget.box, window.image) for widget in window.widgets]
         target = rng.randrange(len(frames))
         widget, frame = window.widgets[target], frames[target]
-        places = [f"{each.label} {_middle(frame)}" for each, frame in zip(window.widgets, frames, strict=True)]
+        places = [f"{each.label} {middle(frame)}" for each, frame in zip(window.widgets, frames, strict=True)]
         caption = f"{window.title} window: {', '.join(places)}.".lstrip()
         answer = self._answer(frame)
         return Problem(
@@ -311,7 +311,8 @@ class _Grounding(Family):
         raise NotImplementedError
 
 
-def _middle(frame: Box) -> str:
+def middle(frame: Box) -> str:
+    """Where its middle is, in tens: "430 80"."""
     return f"{_ten((frame[0] + frame[2]) / 2)} {_ten((frame[1] + frame[3]) / 2)}"
 
 
@@ -327,7 +328,7 @@ class Point(_Grounding):
     )
 
     def _answer(self, frame: Box) -> str:
-        return json.dumps({"point_2d": [int(value) for value in _middle(frame).split()]})
+        return json.dumps({"point_2d": [int(value) for value in middle(frame).split()]})
 
     def check(self, problem: Problem, text: str) -> bool:
         """Whether the text holds one point and it lies on the control."""

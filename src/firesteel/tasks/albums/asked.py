@@ -9,7 +9,7 @@ from PIL import Image
 
 from firesteel.tasks.base import Family, Problem
 from firesteel.tasks.drawing import Box
-from firesteel.tasks.interface import BoundingBox, Point
+from firesteel.tasks.interface import BoundingBox, Point, middle
 
 
 def article(name: str) -> str:
@@ -39,8 +39,7 @@ def grounded(
 ) -> Problem:
     """A question for one of the named frames (thousandths); the thought gives its middle, as for drawn windows."""
     target = rng.randrange(len(names))
-    left, top, right, bottom = frames[target]
-    seen = f"{names[target]} {round((left + right) / 20) * 10} {round((top + bottom) / 20) * 10}"
+    seen = f"{names[target]} {middle(frames[target])}"
     answer = family._answer(frames[target])
     return Problem(
         family=family.name,
