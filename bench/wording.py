@@ -3,8 +3,8 @@
     python bench/wording.py [MODEL] [--count 6] [--level 1] [--seed 0] [--choose]
 
 The other words are written here, as strangers might ask, and training draws none of them; people in stories have names
-that it draws nowhere. `--choose` asks only every second wording, `--seed` other problems: what a model is chosen by
-should not be what is claimed of it. Intervals: bootstrap over problems, 95 %.
+that it draws nowhere. `--choose` asks the other half of the wordings, and `--seed` other problems: what a model is
+chosen by should not be what is claimed of it. Intervals: bootstrap over problems, 95 %.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from firesteel.evals.stats import paired_bootstrap
 from firesteel.tasks import FAMILIES, get, make
 from firesteel.tasks.base import Problem, held_out
 from firesteel.train import wording
+from firesteel.train.forms import filled
 
 NAMES = (
     ("Lena", "Amy", "Ruth", "Lily", "Nina", "Jane", "Eve", "Sue"),
@@ -26,38 +27,38 @@ NAMES = (
 )
 OTHERS = {
     "bar_chart value": ("how tall is the {a} bar", "what number does {a} have?", "value for {a}", "look up {a}"),
-    "bar_chart largest": ("which one is the biggest?", "what's the tallest one", "who wins here?"),
-    "bar_chart smallest": ("which one is the lowest?", "what's the smallest one", "shortest bar please"),
+    "bar_chart largest": ("which bar comes out on top?", "what bar is number one in size", "who wins here?"),
+    "bar_chart smallest": ("which bar is at the very bottom?", "what bar is the tiniest", "shortest bar please"),
     "bar_chart sum": ("if I add {a} and {b}, what do I get", "{a}+{b}?", "total for {a} and {b}"),
     "bar_chart difference": ("by how much does {a} beat {b}?", "gap between {a} and {b}", "{a}-{b}"),
     "line_chart value": ("what was it on {a}?", "tell me the number for {a}", "{a} value?"),
-    "line_chart largest": ("when was the peak?", "what is the top point?", "highest one?"),
-    "line_chart smallest": ("when was it at its minimum?", "what is the bottom point?", "lowest one?"),
+    "line_chart largest": ("when was the peak?", "at which point is it at its best?", "what is its summit"),
+    "line_chart smallest": ("when was it at its minimum?", "at which point is it at its worst?", "where does it touch bottom?"),
     "line_chart rise": ("by how much did it go up between {b} and {a}?", "growth {b} to {a}"),
     "line_chart fall": ("by how much did it go down between {a} and {b}?", "loss {a} to {b}"),
     "pie_chart value": ("what percentage does {a} have?", "how much of the pie is {a}", "{a}: how many percent?"),
-    "pie_chart largest": ("what colour takes up most of the pie?", "which part is the greatest?"),
+    "pie_chart largest": ("what colour takes up most of the pie?", "which wedge is the widest?"),
     "pie_chart smallest": ("what colour takes up least of the pie?", "which part is the tiniest?"),
-    "pie_chart difference": ("how much bigger is {a} than {b}?", "{a}-{b} in percent"),
+    "pie_chart difference": ("by how much is {a} ahead of {b}?", "{a}-{b} in percent"),
     "table value": ("what number of {c} does {r} own?", "{r}'s {c}?", "look up {r} and {c}"),
     "table largest": ("which person has more {c} than anyone?", "top {c}?", "who leads in {c}"),
     "table smallest": ("which person has the lowest number of {c}?", "who comes last in {c}"),
     "table sum": ("{r} and {s} put their {c} together. how many?", "sum of {c} for {r} and {s}"),
-    "clock time": ("can you tell me the time on this clock?", "what's the time", "which time is this?", "time?"),
+    "clock time": ("can you tell me the time on this clock?", "what's the time", "where do the hands point?", "time?"),
     "geometry perimeter": ("how long is the outline?", "perimeter please", "what is the distance around it?"),
     "geometry area": ("area please", "how much space does it cover?", "what's the surface?"),
     "geometry angle": ("x is how many degrees?", "what's the unknown angle", "solve for the angle"),
     "geometry side": ("x is how long?", "what's the unknown length", "solve for the side"),
-    "count one": ("number of {0}?", "can you count the {0} for me", "{0}: how many?", "how many {0} in this picture"),
+    "count one": ("number of {0}?", "can you count the {0} for me", "{0} in this picture, how many", "what do the {0} add up to"),
     "count two": ("number of {0} and number of {1}?", "please count {0} and {1}"),
     "relation next": ("what shape do you find {0} the {1}?", "tell me what is {0} the {1}", "{0} the {1} is what?"),
-    "relation corner": ("what's at the {0}?", "tell me the shape at the {0}", "{0} corner?"),
-    "reading whole": ("what word is this?", "can you read this", "tell me what's written", "text?", "please read it"),
-    "point": ("where do I click for the {0}?", "find the {0} and point at it", "point at {0}", "tap the {0}"),
-    "box": ("bounding box for the {0}", "find the {0} and box it", "outline the {0}", "give me the box of {0}"),
-    "chain_sum": ("can you work out {e} for me?", "{e} is what", "quick: {e}", "I have to know {e}"),
+    "relation corner": ("what can be found at the {0} end?", "tell me the shape at the {0}", "{0} corner?"),
+    "reading whole": ("which word do the letters form?", "can you read this", "tell me what's written", "text?", "please read it"),
+    "point": ("where do I click for the {0}?", "find the {0} and point at it", "point me to the {0}", "tap the {0}"),
+    "box": ("rectangle for the {0}", "find the {0} and box it", "outline the {0}", "give me the box of {0}"),
+    "chain_sum": ("can you work out {e} for me?", "{e} comes to what", "quick: {e}", "I have to know {e}"),
     "chain_sum list": ("if I add {e} what do I get?", "put together {e}", "{e} added together make what?"),
-    "product": ("{0}x{1}", "can you multiply {0} with {1}", "how much is {0} times {1}?", "{0} times {1} makes what?"),
+    "product": ("{0} by {1} is what", "can you multiply {0} with {1}", "{0} lots of {1}?", "{0} times {1} makes what?"),
     "equation": ("please solve {0}", "{0}, so {1} is?", "I need {1} where {0}", "how big is {1} in {0}?"),
     "word_problem has": ("{story} What does {name} have left in {things}?", "{story} So how many {things} now?"),
     "word_problem together": ("{story} What's the total of their {things}?", "{story} How many in sum?"),
@@ -71,8 +72,8 @@ OTHERS = {
     "letters count": ("how many {0} in {1}?", "{1}: how many {0} are in it?", "number of {0}'s in {1}"),
     "letters place": ("in {1}, what is letter number {0}?", "tell me letter {0} in {1}"),
     "logic who": ("{story} Which one is {0}?", "{story} Tell me who is the {0} person."),
-    "logic true": ("{story} What is true?", "{story} Tell me the true ones."),
-    "logic group": ("{story} Who can we say is a {0}?", "{story} Tell me each {0}."),
+    "logic true": ("{story} Say what holds.", "{story} Tell me the true ones."),
+    "logic group": ("{story} Who can we say is a {0}?", "{story} Every {0}?"),
 }
 
 
@@ -82,14 +83,17 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=6, help="problems for each wording")
     parser.add_argument("--level", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--choose", action="store_true", help="every second wording alone")
+    parser.add_argument("--choose", action="store_true", help="the half of the wordings that is for choosing")
     asked = parser.parse_args()
     asyncio.run(measure(asked.model, asked.count, asked.level, asked.seed, asked.choose))
 
 
 async def measure(model: str, count: int, level: int, seed: int, choose: bool) -> None:
-    learnt = {plain(form) for forms in wording.forms().values() for form in forms}
     rng = random.Random(seed)
+    learnt = {
+        kind: {plain(filled(rng, form, "<{}>".format)) for form in f for _ in range(400)}
+        for kind, f in wording.forms().items()
+    }
     own: dict[str, list[float]] = defaultdict(list)
     other: dict[str, list[float]] = defaultdict(list)
     wrong = []
@@ -97,9 +101,10 @@ async def measure(model: str, count: int, level: int, seed: int, choose: bool) -
     try:
         for kind, forms in OTHERS.items():
             family = kind.split()[0]
-            asked = forms[:: 2 if choose else 1]
-            assert not learnt & {plain(form) for form in asked}, f"training draws a form of {kind}"
-            for number, (problem, slots) in enumerate(drawn(kind, count * len(asked), level, seed)):
+            asked = forms[0 if choose else 1 :: 2]
+            known = {form for form in asked if plain(form.replace("{", "<").replace("}", ">")) in learnt[kind]}
+            assert not known, f"training draws {known}"
+            for number, (problem, slots) in enumerate(fresh(kind, count * len(asked), level, seed)):
                 form = asked[number % len(asked)]
                 changed = wording.renamed(wording.asked(problem, form, slots, rng), rng, NAMES)
                 own[family].append(await right(backend, problem))
@@ -114,10 +119,10 @@ async def measure(model: str, count: int, level: int, seed: int, choose: bool) -
     flat = [hit for hits in other.values() for hit in hits]
     print(f"{len(flat)} problems: {mean(flat_own):.3f} in the families' words, {mean(flat):.3f} in others'")
     print("difference", paired_bootstrap(flat, flat_own))
-    print("\n".join(f"  lost: {question}" for question in wrong[:40]))
+    print("\n".join(f"  lost: {question}" for question in wrong))
 
 
-def drawn(kind: str, count: int, level: int, seed: int) -> list[tuple[Problem, dict[str, str]]]:
+def fresh(kind: str, count: int, level: int, seed: int) -> list[tuple[Problem, dict[str, str]]]:
     """Fresh problems of this kind with the slots of their questions; none where the level does not ask for it."""
     family, found, number = kind.split()[0], [], 0
     while len(found) < count and number < 50 * (len(found) + 1):
