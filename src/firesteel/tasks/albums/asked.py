@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
@@ -36,8 +37,13 @@ def grounded(
     names: list[str],
     frames: list[Box],
     caption: str,
+    read: str = "",
 ) -> Problem:
-    """A question for one of the named frames (thousandths); the thought gives its middle, as for drawn windows."""
+    """A question for one of the named frames (thousandths).
+
+    The full thought has first what is `read`, else the caption. It should tell where each of them is: thoughts that
+    named them without their places, and then gave one, were right about as often as chance.
+    """
     target = rng.randrange(len(names))
     seen = f"{names[target]} {middle(frames[target])}"
     answer = family._answer(frames[target])
@@ -47,11 +53,17 @@ def grounded(
         question=rng.choice(family.questions).format(names[target]),
         answer=answer,
         terse=f"{seen}. So {answer}",
-        full=f"{caption} {seen}. So {answer}.",
+        full=f"{read or caption} {seen}. So {answer}.",
         image=image,
         caption=caption,
         facts={"target": target, "labels": names, "boxes": frames},
     )
+
+
+def places(names: Sequence[str], frames: Sequence[Box]) -> str:
+    """A sentence that tells where each of them is, in reading order."""
+    told = sorted(zip(names, frames, strict=True), key=lambda each: (each[1][1], each[1][0]))
+    return sentence(", ".join(f"{name} {middle(frame)}" for name, frame in told))
 
 
 def sentence(text: str) -> str:

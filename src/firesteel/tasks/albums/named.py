@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from firesteel.tasks.albums.album import Album
-from firesteel.tasks.albums.asked import Pictured, article, grounded, sentence
+from firesteel.tasks.albums.asked import Pictured, article, grounded, places, sentence
 from firesteel.tasks.base import Family, Problem, normalise
 from firesteel.tasks.drawing import COLOURS, Box, canvas, vary
-from firesteel.tasks.interface import BoundingBox, middle, thousandths
+from firesteel.tasks.interface import BoundingBox, thousandths
 
 _SIDE = 224  # of a ground with several pictures
 _INKS = ("red", "green", "blue", "purple", "brown", "black")  # for drawings that take any colour
@@ -164,8 +164,7 @@ class Locate(BoundingBox):
         names = rng.sample(self.pool.names, rng.randint(2, 4))
         image, boxes = scattered(rng, self.pool, names, sorted(rng.sample(range(4), len(names))), across=2)
         frames = [thousandths(box, image) for box in boxes]
-        places = [f"{name} {middle(frame)}" for name, frame in zip(names, frames, strict=True)]
-        caption = sentence(", ".join(places))
+        caption = places(names, frames)
         if self.pool.album.kind == "photographs":  # the thing itself may fill less than its photograph
             names = [f"picture of the {name}" for name in names]
         return grounded(self, rng, image, names, frames, caption)

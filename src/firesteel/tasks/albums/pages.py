@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from firesteel.tasks.albums.album import Album, Record
-from firesteel.tasks.albums.asked import Pictured, article, grounded
+from firesteel.tasks.albums.asked import Pictured, article, grounded, places
 from firesteel.tasks.base import Family, Problem
 from firesteel.tasks.interface import BoundingBox, Point
 
@@ -108,4 +108,5 @@ class PageBox(BoundingBox):
 def _on_page(family: Point | BoundingBox, rng: random.Random, record: Record, image: Image.Image) -> Problem:
     controls = record.facts["controls"]
     names = sorted(controls)
-    return grounded(family, rng, image, names, [tuple(controls[name]) for name in names], record.facts["caption"])
+    frames = [tuple(controls[name]) for name in names]
+    return grounded(family, rng, image, names, frames, record.facts["caption"], places(names, frames))
