@@ -90,8 +90,8 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
     """Name the text with `--set sources=...`; without text it learns from tasks and pictures alone.
 
     `--set albums=FILE,FILE` names photographs and pages that `firesteel data pictures` made, for the stages from
-    `albums` to `words`; `--set questions=FILE` an instruction set (as databricks-dolly-15k) whose open questions the
-    last three learn not to answer. A stage behind them needs what the model answered: `firesteel data answers`
+    `albums` to `words-on`; `--set questions=FILE` an instruction set (as databricks-dolly-15k) whose open questions the
+    last four learn not to answer. A stage behind them needs what the model answered: `firesteel data answers`
     makes the file, and `--set pools=FILE` adds the stage.
     """
     seen = Mix(
@@ -159,6 +159,7 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
         visual=0.5,
         families=(*FAMILIES, *SPELT, *ASKED),
     )
+    words_on = replace(words, pictures=0.45 if albums else 0.0)
     operators = Stage(
         name="operators",
         steps=1000,
@@ -259,30 +260,21 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
                     length=896,
                     named=named if albums else 0,
                     mix=mix,
-                    optim=Optim(lr=3e-3, warmup=20, decay=decay),
+                    optim=Optim(lr=lr, warmup=20, decay=decay),
                 )
-                for name, steps, named, mix, decay in (
-                    ("see", 1000, 64, see, 0.0),
-                    ("see-on", 900, 64, tell, 0.8),
-                    ("wide", 1400, 16, wide, 0.8),
-                    ("wide-on", 850, 16, wide_on, 0.85),
-                    ("fine", 1350, 32, fine, 0.85),
-                    ("brief", 1500, 16, brief, 0.85),
-                    ("spell", 1300, 16, spell, 0.85),
-                    ("talk", 500, 16, talk, 0.85),
+                for name, steps, named, mix, lr, decay in (
+                    ("see", 1000, 64, see, 3e-3, 0.0),
+                    ("see-on", 900, 64, tell, 3e-3, 0.8),
+                    ("wide", 1400, 16, wide, 3e-3, 0.8),
+                    ("wide-on", 850, 16, wide_on, 3e-3, 0.85),
+                    ("fine", 1350, 32, fine, 3e-3, 0.85),
+                    ("brief", 1500, 16, brief, 3e-3, 0.85),
+                    ("spell", 1300, 16, spell, 3e-3, 0.85),
+                    ("talk", 500, 16, talk, 3e-3, 0.85),
+                    ("talk-on", 300, 16, talk_on, 1.5e-3, 0.85),
+                    ("words", 850, 16, words, 2e-3, 0.85),
+                    ("words-on", 350, 24, words_on, 1.5e-3, 0.85),
                 )
-            ),
-            *(
-                Stage(
-                    name=name,
-                    steps=steps,
-                    rows=7,
-                    length=896,
-                    named=16 if albums else 0,
-                    mix=mix,
-                    optim=Optim(lr=lr, warmup=20, decay=0.85),
-                )
-                for name, steps, lr, mix in (("talk-on", 300, 1.5e-3, talk_on), ("words", 850, 2e-3, words))
             ),
             *((operators,) if pools else ()),
         ),

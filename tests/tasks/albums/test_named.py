@@ -64,6 +64,14 @@ def test_the_boxes_are_where_the_pictures_were_pasted(tmp_path):
             assert problem.image.getpixel((inside[0], round(bottom * across))) == ground
 
 
+def test_the_thought_tells_where_each_picture_is(album):
+    for problem in drawn(album, "box", 20)[1]:
+        told = re.findall(r"([A-Za-z ]+) (\d+) (\d+)(?:, |\.)", problem.full.split(". ")[0] + ".")
+        assert len(told) == len(problem.facts["boxes"])
+        for (_, across, down), (left, top, right, bottom) in zip(told, problem.facts["boxes"], strict=True):
+            assert left <= int(across) <= right and top <= int(down) <= bottom
+
+
 def test_as_many_are_shown_as_the_answer_says(album):
     problems = drawn(album, "count")[1]
     assert {problem.answer for problem in problems} == set("12345")

@@ -1,4 +1,5 @@
 import random
+import re
 
 import pytest
 
@@ -40,3 +41,13 @@ def test_training_and_evaluation_draw_different_pages(album):
         family = families(album, held_out)["name"]
         sides.append({family.generate(random.Random(i), 1).image.getpixel((0, 0)) for i in range(80)})
     assert sides[0] and sides[1] and not sides[0] & sides[1]
+
+
+def test_the_thought_tells_where_each_control_is_from_top_to_bottom(album):
+    for kind in ("point", "box"):
+        problem = families(album)[kind].generate(random.Random(1), 1)
+        places, chosen = problem.full.split(". ")[:2]
+        told = re.findall(r"(\D+) (\d+) (\d+)(?:, |$)", places)
+        assert sorted(name.lower() for name, _, _ in told) == sorted(name.lower() for name in problem.facts["labels"])
+        assert [int(down) for *_, down in told] == sorted(int(down) for *_, down in told)
+        assert chosen.lower() in places.lower()

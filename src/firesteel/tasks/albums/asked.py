@@ -61,9 +61,8 @@ def grounded(
 
 
 def places(names: Sequence[str], frames: Sequence[Box]) -> str:
-    """A sentence that tells where each of them is, in reading order."""
-    told = sorted(zip(names, frames, strict=True), key=lambda each: (each[1][1], each[1][0]))
-    return sentence(", ".join(f"{name} {middle(frame)}" for name, frame in told))
+    """A sentence that tells where each of them is."""
+    return sentence(", ".join(f"{name} {middle(frame)}" for name, frame in zip(names, frames, strict=True)))
 
 
 def sentence(text: str) -> str:

@@ -106,7 +106,7 @@ class PageBox(BoundingBox):
 
 
 def _on_page(family: Point | BoundingBox, rng: random.Random, record: Record, image: Image.Image) -> Problem:
-    controls = record.facts["controls"]
-    names = sorted(controls)
-    frames = [tuple(controls[name]) for name in names]
+    controls = {name: tuple(frame) for name, frame in record.facts["controls"].items()}
+    names = sorted(controls, key=lambda name: (controls[name][1], controls[name][0]))  # from top to bottom
+    frames = [controls[name] for name in names]
     return grounded(family, rng, image, names, frames, record.facts["caption"], places(names, frames))
