@@ -159,7 +159,9 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
         visual=0.5,
         families=(*FAMILIES, *SPELT, *ASKED),
     )
-    words_on = replace(words, pictures=0.45 if albums else 0.0)
+    words_on = replace(
+        words, pictures=0.4 if albums else 0.0, visual=0.6, families=(*FAMILIES, *SPELT, *ASKED, *9 * ("relation",))
+    )
     operators = Stage(
         name="operators",
         steps=1000,

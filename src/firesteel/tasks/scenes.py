@@ -330,6 +330,15 @@ def _where(place: Place, other: Place) -> str:
     return " ".join(word for word in words if word)
 
 
+def _along(grid: Grid, way: str) -> list[tuple[str, list[Cell]]]:
+    """The rows or columns of a scene read in the direction of a way, each with its title."""
+    upright = way in ("above", "below")
+    back, mark = way in ("above", "left of"), {"above": " up", "left of": " left"}.get(way, "")
+    lines = [list(line) for line in (zip(*grid, strict=True) if upright else grid)]
+    name = "column" if upright else "row"
+    return [(f"{name} {k}{mark}", line[::-1] if back else line) for k, line in enumerate(lines, 1)]
+
+
 def _at(label: str, place: Place) -> str:
     return f"{label}: row {place[0] + 1} column {place[1] + 1}."
 
@@ -367,35 +376,41 @@ class Relation(Family):
         else:
             question, answer, terse, steps = self._ask_walk(rng, grid, kind, *rng.choice(walks))
         image, boxes = _draw(rng, layout, grid)
-        caption = _describe(grid)
         return Problem(
             family=self.name,
             level=level,
             question=question,
             answer=answer,
             terse=f"{terse} So {answer}",
-            full=f"{caption} {steps} So {answer}.",
+            full=f"{steps} So {answer}.",
             image=image,
-            caption=caption,
+            caption=_describe(grid),
             facts=_facts(grid, boxes, kind=kind),
         )
 
     def _ask_walk(
         self, rng: random.Random, grid: Grid, kind: str, ways: tuple[str, ...], places: tuple[Place, ...]
     ) -> tuple[str, str, str, str]:
-        """Question, answer, the lines of the scene that show it, and the steps that find it."""
+        """Question, answer, the lines of the scene that show it, and the steps that find it.
+
+        Along one way the scene is read in its direction, so that what is asked for comes after the name: a small mind
+        reads without a mistake, and then cannot tell in which row and column it has read a name.
+        """
         names = [_name(grid[row][column]) for row, column in places]
         answer = "nothing" if names[-1] == "empty" else names[-1]
         question = rng.choice(RELATION_QUESTIONS[kind]).format(*ways, names[0])
-        row, column = places[0]
+        if kind in ("next", "far"):
+            lines = _along(grid, ways[0])
+            ((title, line),) = [each for each in lines if names[0] in map(_name, each[1])]
+            start = [_name(cell) for cell in line].index(names[0])
+            path = ", ".join(_name(cell) for cell in line[start : start + (3 if kind == "far" else 2)])
+            return question, answer, _line(title, line), f"{' '.join(_line(*each) for each in lines)} {path}."
         if kind == "hops":
             shown = " ".join(f"{way} {name}: {stop}." for way, name, stop in zip(ways, names, names[1:], strict=False))
-        elif ways[0] in ("above", "below"):
-            shown = _line(f"column {column + 1}", [line[column] for line in grid])
         else:
-            shown = _line(f"row {row + 1}", grid[row])
+            shown = _line(f"row {places[0][0] + 1}", grid[places[0][0]])
         labels = ways if kind == "corner" else (names[0], *ways)
-        return question, answer, shown, " ".join(map(_at, labels, places))
+        return question, answer, shown, f"{_describe(grid)} {' '.join(map(_at, labels, places))}"
 
     def _ask_where(self, rng: random.Random, grid: Grid) -> tuple[str, str, str, str]:
         """The same four for the direction from one shape to another."""
@@ -403,7 +418,8 @@ class Relation(Family):
         place, other = rng.sample(taken, 2)
         names = [_name(grid[row][column]) for row, column in (place, other)]
         steps = " ".join(map(_at, names, (place, other)))
-        return rng.choice(RELATION_QUESTIONS["where"]).format(*names), _where(place, other), steps, steps
+        question = rng.choice(RELATION_QUESTIONS["where"]).format(*names)
+        return question, _where(place, other), steps, f"{_describe(grid)} {steps}"
 
     def check(self, problem: Problem, text: str) -> bool:
         """The name with or without an article; a direction by its words in any order."""
