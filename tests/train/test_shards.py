@@ -130,17 +130,19 @@ def test_tasks_are_asked_in_other_words(tokenizer):
     assert asked[0] != asked[1] and [re.findall(r"\d+", text) for text in asked] == [["43", "10", "17"]] * 2
 
 
-def test_words_are_spelled_letter_by_letter(tokenizer):
+def test_words_are_spelled_letter_by_letter_and_joined_again(tokenizer):
     rng, mix = random.Random(0), Mix(spelling=1.0, families=("chain_sum",))
     kinds = set()
     for _ in range(60):
         sample = draw_sample(rng, mix, tokenizer)
         said = parse(tokenizer.decode([i for i, m in zip(sample.ids, sample.mask, strict=True) if m])).content
-        asked = tokenizer.decode(sample.ids).split("<|eot|>")[-3].rpartition(": ")[2].split(", ")
-        spelled = said.split(", ")
-        kinds.add(spelled[0].startswith("1 "))
-        assert ["".join(sign for sign in word if sign.isalpha()) for word in spelled] == asked
-    assert kinds == {True, False}
+        asked = tokenizer.decode(sample.ids).split("<|eot|>")[-3].rpartition(": ")[2]
+        kind = "joined" if " " in asked.split(", ")[0] else "numbered" if said.startswith("1 ") else "spelled"
+        kinds.add(kind)
+        words, letters = (said, asked) if kind == "joined" else (asked, said)
+        letters = re.sub(r"(^| )\d+ (?=\w)", r"\1", letters) if kind == "numbered" else letters
+        assert [each.replace(" ", "") for each in letters.split(", ")] == words.split(", ")
+    assert kinds == {"joined", "numbered", "spelled"}
 
 
 def test_every_turn_of_a_talk_is_learnt(tokenizer):

@@ -1,30 +1,46 @@
-"""Words spelled out, because tokens hide letters.
+"""Words spelled out, because tokens hide letters, and letters joined to words: who reads "h a i r" shall say "hair".
 
-Half of the words are those of the task families, half single tokens of the vocabulary, so that any word can be spelled
-from its pieces. A letter stands alone or behind its number, as in the worked solutions.
+Words are those of the task families, single tokens of the vocabulary, so that any word can be spelled from its pieces,
+and no words at all. A letter stands alone or behind its number, as in the worked solutions.
 """
 
 from __future__ import annotations
 
 import random
 from functools import lru_cache
+from string import ascii_lowercase, digits
 
 from firesteel.format import Message, Tokenizer
 from firesteel.tasks.lexicon import LONG_WORDS, WORDS
 
+_SPELL = ("Spell: {}", "Letters of: {}")
+_NUMBER = ("Number the letters: {}", "Spell with numbers: {}")
+_JOIN = ("Join the letters: {}", "Which words are these: {}", "Put together: {}")
+
 
 def conversation(rng: random.Random, tokenizer: Tokenizer) -> list[Message]:
-    """One to eight words to be spelled, and their letters."""
+    """One to eight words to be spelled, and their letters; or letters that are to be joined."""
+    words = [_word(rng, tokenizer) for _ in range(rng.randint(1, 8))]
+    spelled = [" ".join(word) for word in words]
+    if rng.random() < 0.4:
+        return _exchange(rng.choice(_JOIN), spelled, words)
+    if rng.random() < 0.5:
+        return _exchange(rng.choice(_SPELL), words, spelled)
+    numbered = [" ".join(f"{k} {letter}" for k, letter in enumerate(word, 1)) for word in words]
+    return _exchange(rng.choice(_NUMBER), words, numbered)
+
+
+def _exchange(form: str, asked: list[str], said: list[str]) -> list[Message]:
+    return [Message("user", form.format(", ".join(asked))), Message("assistant", ", ".join(said))]
+
+
+def _word(rng: random.Random, tokenizer: Tokenizer) -> str:
+    """Of the families, of the vocabulary, or no word at all, as signs in pictures are."""
+    kind = rng.random()
+    if kind < 0.15:
+        return "".join(rng.choices(ascii_lowercase + digits, k=rng.randint(3, 6)))
     pieces = _pieces(tokenizer)
-    words = [
-        rng.choice(pieces if pieces and rng.random() < 0.5 else WORDS + LONG_WORDS) for _ in range(rng.randint(1, 8))
-    ]
-    numbered = rng.random() < 0.5
-    question = rng.choice(
-        ("Number the letters: {}", "Spell with numbers: {}") if numbered else ("Spell: {}", "Letters of: {}")
-    )
-    told = [" ".join(f"{k} {letter}" if numbered else letter for k, letter in enumerate(word, 1)) for word in words]
-    return [Message("user", question.format(", ".join(words))), Message("assistant", ", ".join(told))]
+    return rng.choice(pieces if pieces and kind < 0.55 else WORDS + LONG_WORDS)
 
 
 @lru_cache(1)
