@@ -1,7 +1,7 @@
 """Words spelled out, because tokens hide letters, and letters joined to words: who reads "h a i r" shall say "hair".
 
-Words are those of the task families, single tokens of the vocabulary, so that any word can be spelled from its pieces,
-and no words at all. A letter stands alone or behind its number, as in the worked solutions.
+Words are those of the task families, also turned around, single tokens of the vocabulary, so that any word can be
+spelled from its pieces, and no words at all. A letter stands alone or behind its number, as in the worked solutions.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ _JOIN = ("Join the letters: {}", "Which words are these: {}", "Put together: {}"
 
 
 def conversation(rng: random.Random, tokenizer: Tokenizer) -> list[Message]:
-    """One to eight words to be spelled, and their letters; or letters that are to be joined."""
-    words = [_word(rng, tokenizer) for _ in range(rng.randint(1, 8))]
+    """One to eight words to be spelled, and their letters; or letters of up to sixteen that are to be joined."""
+    join = rng.random() < 0.5
+    words = [_word(rng, tokenizer) for _ in range(rng.randint(1, 16 if join else 8))]
     spelled = [" ".join(word) for word in words]
-    if rng.random() < 0.4:
+    if join:
         return _exchange(rng.choice(_JOIN), spelled, words)
     if rng.random() < 0.5:
         return _exchange(rng.choice(_SPELL), words, spelled)
@@ -35,12 +36,12 @@ def _exchange(form: str, asked: list[str], said: list[str]) -> list[Message]:
 
 
 def _word(rng: random.Random, tokenizer: Tokenizer) -> str:
-    """Of the families, of the vocabulary, or no word at all, as signs in pictures are."""
-    kind = rng.random()
+    """Of the families, also turned around, or of the vocabulary, or no word at all, as signs in pictures are."""
+    kind, pieces = rng.random(), _pieces(tokenizer)
     if kind < 0.15:
         return "".join(rng.choices(ascii_lowercase + digits, k=rng.randint(3, 6)))
-    pieces = _pieces(tokenizer)
-    return rng.choice(pieces if pieces and kind < 0.55 else WORDS + LONG_WORDS)
+    word = rng.choice(pieces if pieces and kind < 0.5 else WORDS + LONG_WORDS)
+    return word[::-1] if kind > 0.75 else word
 
 
 @lru_cache(1)
