@@ -146,7 +146,7 @@ class Sequence(Family):
         step, grow, terms = rng.randint(1, 12), rng.randint(1, 5), [rng.randint(1, 60)]
         for k in range(5):
             terms.append(terms[-1] + step + k * grow)
-        return _by_steps(terms)
+        return _by_steps(terms, grow)
 
     def _two_before(self, rng: random.Random) -> tuple[list[int], str, str]:
         terms = [rng.randint(1, 12), rng.randint(1, 20)]
@@ -263,8 +263,8 @@ def _distinct(rng: random.Random, count: int, span: tuple[int, int]) -> list[int
     return rng.sample(range(span[0], span[1] + 1), count)
 
 
-def _by_steps(terms: list[int]) -> tuple[list[int], str, str]:
-    """Terse and full working of a sequence that is explained by its differences."""
+def _by_steps(terms: list[int], grow: int = 0) -> tuple[list[int], str, str]:
+    """Terse and full working of a sequence that is explained by its differences, which grow by so much."""
     steps = [f"{after - before:+d}" for before, after in pairwise(terms)]
     pairs = zip(pairwise(terms[:-1]), steps, strict=False)
     seen = [f"{minus(max(pair), min(pair))}, {step}" for pair, step in pairs]
@@ -272,6 +272,8 @@ def _by_steps(terms: list[int]) -> tuple[list[int], str, str]:
     work = plus(last, change) if change >= 0 else minus(last, -change)
     # Where all steps are equal, one of them tells the rest.
     terse = bare(seen[0]) if len(set(steps)) == 1 else ", ".join(steps)
+    if grow:
+        seen.append(f"{' '.join(steps[:-1])}: +{grow}")
     return terms, f"{terse}. {work}", f"{'. '.join(seen)}. next {steps[-1]}. {work}"
 
 
