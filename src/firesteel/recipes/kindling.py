@@ -90,8 +90,8 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
     """Name the text with `--set sources=...`; without text it learns from tasks and pictures alone.
 
     `--set albums=FILE,FILE` names photographs and pages that `firesteel data pictures` made, for the stages from
-    `albums` to `words-on`; `--set questions=FILE` an instruction set (as databricks-dolly-15k) whose open questions the
-    last four learn not to answer. A stage behind them needs what the model answered: `firesteel data answers`
+    `albums` to `even`; `--set questions=FILE` an instruction set (as databricks-dolly-15k) whose open questions the
+    last five learn not to answer. A stage behind them needs what the model answered: `firesteel data answers`
     makes the file, and `--set pools=FILE` adds the stage.
     """
     seen = Mix(
@@ -160,7 +160,21 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
         families=(*FAMILIES, *SPELT, *ASKED),
     )
     words_on = replace(
-        words, pictures=0.4 if albums else 0.0, visual=0.6, families=(*FAMILIES, *SPELT, *ASKED, *9 * ("relation",))
+        words,
+        pictures=0.4 if albums else 0.0,
+        spelling=0.35,
+        visual=0.6,
+        families=(*FAMILIES, *SPELT, *ASKED, *9 * ("relation",), *4 * ("reading",)),
+    )
+    # At low strength too: there reinforcement had brought the full thought back.
+    even = replace(
+        words_on,
+        spelling=0.25,
+        levels=(0.5, 0.5),
+        visual=0.5,
+        strengths=(0.12, 0.35, 0.33, 0.2, 0.0),
+        thought=64,
+        families=(*FAMILIES, *SPELT, *ASKED, *4 * ("relation",), *2 * ("reading",)),
     )
     operators = Stage(
         name="operators",
@@ -276,6 +290,7 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
                     ("talk-on", 300, 16, talk_on, 1.5e-3, 0.85),
                     ("words", 850, 16, words, 2e-3, 0.85),
                     ("words-on", 350, 24, words_on, 1.5e-3, 0.85),
+                    ("even", 200, 24, even, 1.2e-3, 0.85),
                 )
             ),
             *((operators,) if pools else ()),

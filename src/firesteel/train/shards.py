@@ -125,6 +125,8 @@ def _told(rng: random.Random, mix: Mix, tokenizer: Tokenizer, problem: Problem, 
     else:
         strength = sample_strength(rng, mix)
         thinks = sample_strength(rng, mix) if mix.spread and rng.random() < mix.spread else strength
+        if mix.thought and thinks >= STRENGTHS["low"]:
+            thinks = mix.thought
         messages = conversation(problem, thinks)
     return _sample(messages, strength, tokenizer)
 
