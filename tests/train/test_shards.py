@@ -88,14 +88,14 @@ def test_strengths_cover_the_scale():
     assert min(low) == 16 and 16 < max(low) < 64
 
 
-def test_all_but_the_least_strength_may_think_alike(tokenizer):
+def test_all_but_the_least_and_the_most_strength_may_think_alike(tokenizer):
     rng, thoughts = random.Random(1), {}
-    for strength in (1, 16, 256):
+    for strength in (1, 16, 256, 512):
         weights = tuple(float(strength == each) for each in (1, 16, 64, 256, 512))
         mix = Mix(families=("equation",), strengths=weights, thought=64)
         said = tokenizer.decode(draw_sample(rng, mix, tokenizer).ids)
         thoughts[strength] = said.count("So "), said.count("Check")
-    assert thoughts == {1: (0, 0), 16: (1, 0), 256: (1, 0)}
+    assert thoughts == {1: (0, 0), 16: (1, 0), 256: (1, 0), 512: (2, 1)}
 
 
 def test_pictures_of_albums_are_drawn_from_the_trained_side(tokenizer, tmp_path):

@@ -7,7 +7,7 @@
   because the decoder did not use what the tower now saw; worked tasks again, at the end those more often that were
   still weak; conversations that call tools; photographs, pages and looking closer; harder tasks; letters within words
   and small type; thoughts without repetitions; words spelled; what people say that is no task; tasks in other words;
-  answers to be judged, which the packaged weights have not learnt.
+  all strengths once more; answers to be judged, which the packaged weights have not learnt.
 - Rows of 384 to 512 tokens hold whole samples and stay within the sliding window; those of looks go beyond it.
 """
 
@@ -166,13 +166,13 @@ def kindling(pools: tuple[str, ...] = (), albums: tuple[str, ...] = (), question
         visual=0.6,
         families=(*FAMILIES, *SPELT, *ASKED, *9 * ("relation",), *4 * ("reading",)),
     )
-    # At low strength too: there reinforcement had brought the full thought back.
+    # At low strength the full thought, which reinforcement had brought back there; at xhigh its check.
     even = replace(
         words_on,
         spelling=0.25,
         levels=(0.5, 0.5),
         visual=0.5,
-        strengths=(0.12, 0.35, 0.33, 0.2, 0.0),
+        strengths=(0.12, 0.3, 0.2, 0.2, 0.18),
         thought=64,
         families=(*FAMILIES, *SPELT, *ASKED, *4 * ("relation",), *2 * ("reading",)),
     )

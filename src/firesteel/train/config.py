@@ -59,7 +59,7 @@ class Mix:
     families: tuple[str, ...] = ()
     visual: float = 0.6  # share of visual families among traces
     strengths: tuple[float, ...] = (0.12, 0.18, 0.25, 0.33, 0.12)  # weights of minimal, low, medium, high, xhigh
-    thought: int = 0  # from low strength on all think as this one does; 0: each as it should
+    thought: int = 0  # from low strength to high all think as this one does; 0: each as it should
     wording: float = 0.0  # share of traces asked in other words than the family's (`firesteel.train.wording`)
     spread: float = 0.0  # share of traces with the thought of another strength: what reinforcement can choose from
 

@@ -125,7 +125,7 @@ def _told(rng: random.Random, mix: Mix, tokenizer: Tokenizer, problem: Problem, 
     else:
         strength = sample_strength(rng, mix)
         thinks = sample_strength(rng, mix) if mix.spread and rng.random() < mix.spread else strength
-        if mix.thought and thinks >= STRENGTHS["low"]:
+        if mix.thought and STRENGTHS["low"] <= thinks < STRENGTHS["xhigh"]:
             thinks = mix.thought
         messages = conversation(problem, thinks)
     return _sample(messages, strength, tokenizer)
