@@ -8,8 +8,8 @@
   on five families of text tasks and tested on other seeds (`bench/decisions.py --count 100`, 394 questions each).
   Choices are right in 0.58 and were sure to 0.72; flattened they say 0.56, with an expected calibration error of 0.07
   instead of 0.14. Of statements it knows next to nothing (AUC 0.53) and is far too sure, so predicates are flattened
-  until they come out near one half, with an error of 0.00 instead of 0.40. Other models are left as they are, as nothing
-  was measured.
+  until they come out near one half, with an error of 0.00 instead of 0.40. Other models are left as they are, as
+  nothing was measured.
 - A predicate is the choice between yes and no. A score is the mean of its levels, which are counted from 0.
 - `confidence` is 1 less the entropy of the distribution over that of an even one: 0 knows nothing, 1 is sure.
 - Pictures may stand in the user's messages, in what tools gave and in questions.
