@@ -2,9 +2,10 @@
 
     python bench/wording.py [MODEL] [--count 6] [--level 1] [--seed 0] [--choose]
 
-The other words are written here, as strangers might ask, and training draws none of them; people in stories have names
-that it draws nowhere. `--choose` asks the other half of the wordings, and `--seed` other problems: what a model is
-chosen by should not be what is claimed of it. Intervals: bootstrap over problems, 95 %.
+The other words are written here, as strangers might ask, and training draws none of them, nor with a "please" before
+or behind; people in stories have names that it draws nowhere. `--choose` asks the other half of the wordings, and
+`--seed` other problems: what a model is chosen by should not be what is claimed of it. Intervals: bootstrap over
+problems, 95 %.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import asyncio
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 
 from firesteel.backends import Backend, Request, complete, open_backend
 from firesteel.evals.stats import paired_bootstrap
@@ -49,32 +51,41 @@ OTHERS = {
     "table smallest": ("which person has the lowest number of {c}?", "who comes last in {c}"),
     "table sum": ("{r} and {s} put their {c} together. how many?", "sum of {c} for {r} and {s}"),
     "clock time": ("can you tell me the time on this clock?", "what's the time", "where do the hands point?", "time?"),
-    "geometry perimeter": ("how long is the outline?", "perimeter please", "what is the distance around it?"),
-    "geometry area": ("area please", "how much space does it cover?", "what's the surface?"),
+    "geometry perimeter": ("how long is the outline?", "the length of its rim", "what is the distance around it?"),
+    "geometry area": ("what is the extent of it?", "how much space does it cover?", "what's the surface?"),
     "geometry angle": ("x is how many degrees?", "what's the unknown angle", "solve for the angle"),
     "geometry side": ("x is how long?", "what's the unknown length", "solve for the side"),
     "count one": (
         "number of {0}?",
-        "can you count the {0} for me",
+        "what's your tally of {0}",
         "{0} in this picture, how many",
         "{0} in sum",
     ),
-    "count two": ("number of {0} and number of {1}?", "please count {0} and {1}"),
-    "relation next": ("what shape do you find {0} the {1}?", "tell me what is {0} the {1}", "{0} the {1} is what?"),
+    "count two": ("number of {0} and number of {1}?", "tally the {0} and the {1}"),
+    "relation next": (
+        "what shape do you find {0} the {1}?",
+        "starting at the {1}, which shape sits {0} it?",
+        "{0} the {1} is what?",
+    ),
     "relation corner": ("what can be found at the {0} end?", "tell me the shape at the {0}", "{0} corner?"),
     "reading whole": (
         "which word is spelled?",
-        "can you read this",
-        "tell me what's written",
+        "can you make out this writing",
+        "decipher this",
         "text?",
-        "please read it",
+        "which letters are printed",
     ),
     "point": ("where do I click for the {0}?", "find the {0} and point at it", "point me to the {0}", "tap the {0}"),
     "box": ("rectangle for the {0}", "find the {0} and box it", "outline the {0}", "give me the box of {0}"),
-    "chain_sum": ("can you work out {e} for me?", "{e} comes to what", "quick: {e}", "I have to know {e}"),
+    "chain_sum": ("{e}, any idea?", "{e} comes to what", "quick: {e}", "I have to know {e}"),
     "chain_sum list": ("if I add {e} what do I get?", "put together {e}", "{e} added together make what?"),
-    "product": ("{0} by {1} is what", "can you multiply {0} with {1}", "{0} lots of {1}?", "{0} times {1} makes what?"),
-    "equation": ("please solve {0}", "{0}, so {1} is?", "I need {1} where {0}", "how big is {1} in {0}?"),
+    "product": (
+        "{0} by {1} is what",
+        "what results from {0} multiplied with {1}?",
+        "{0} lots of {1}?",
+        "{0} times {1} makes what?",
+    ),
+    "equation": ("crack {0}", "{0}, so {1} is?", "I need {1} where {0}", "how big is {1} in {0}?"),
     "word_problem has": ("{story} What does {name} have left in {things}?", "{story} So how many {things} now?"),
     "word_problem together": ("{story} What's the total of their {things}?", "{story} How many in sum?"),
     "word_problem change": ("{story} What is the change?", "{story} How much comes back?"),
@@ -83,9 +94,9 @@ OTHERS = {
     "sorting down": ("can you sort {0} going down?", "{0}: sort, highest first", "please arrange {0} from high to low"),
     "sequence": ("{0}, what is next?", "which number goes on after {0}", "complete the series {0}"),
     "bases": ("{0} as a {1} number?", "how do you write {0} in {1}", "I want {0} in {1}", "{0} to {1}"),
-    "strings reverse": ("spell {0} in reverse", "{0} the other way round", "can you reverse {0} for me"),
+    "strings reverse": ("spell {0} in reverse", "{0} the other way round", "{0}, but the other end first"),
     "letters count": ("how many {0} in {1}?", "{1}: how many {0} are in it?", "number of {0}'s in {1}"),
-    "letters place": ("in {1}, what is letter number {0}?", "tell me letter {0} in {1}"),
+    "letters place": ("in {1}, what is letter number {0}?", "{1}: which one sits at {0}"),
     "logic who": ("{story} Which one is {0}?", "{story} Tell me who is the {0} person."),
     "logic true": ("{story} Say what holds.", "{story} Tell me the true ones."),
     "logic group": ("{story} Who can we say is a {0}?", "{story} Every {0}?"),
@@ -105,10 +116,6 @@ def main() -> None:
 
 async def measure(model: str, count: int, level: int, seed: int, choose: bool) -> None:
     rng = random.Random(seed)
-    learnt = {
-        kind: {plain(filled(rng, form, "<{}>".format)) for form in f for _ in range(400)}
-        for kind, f in wording.forms().items()
-    }
     own: dict[str, list[float]] = defaultdict(list)
     other: dict[str, list[float]] = defaultdict(list)
     wrong = []
@@ -117,8 +124,7 @@ async def measure(model: str, count: int, level: int, seed: int, choose: bool) -
         for kind, forms in OTHERS.items():
             family = kind.split()[0]
             asked = forms[0 if choose else 1 :: 2]
-            known = {form for form in asked if plain(form.replace("{", "<").replace("}", ">")) in learnt[kind]}
-            assert not known, f"training draws {known}"
+            assert not drawn(kind, asked), f"training draws {drawn(kind, asked)}"
             for number, (problem, slots) in enumerate(fresh(kind, count * len(asked), level, seed)):
                 form = asked[number % len(asked)]
                 changed = wording.renamed(wording.asked(problem, form, slots, rng), rng, NAMES)
@@ -147,6 +153,19 @@ def fresh(kind: str, count: int, level: int, seed: int) -> list[tuple[Problem, d
     return found
 
 
+def drawn(kind: str, asked: Sequence[str]) -> list[str]:
+    """Which of these wordings training may draw, with or without the words that it puts before and behind."""
+    rng = random.Random(0)
+    learnt = {plain(filled(rng, form, "<{}>".format)) for form in wording.forms()[kind] for _ in range(1500)}
+
+    def bare(form: str) -> set[str]:
+        text = plain(form.replace("{", "<").replace("}", ">"))
+        cut = {text, *(text.removeprefix(words).strip() for words in wording.BEFORE)}
+        return cut | {plain(each.removesuffix(words)) for each in cut for words in wording.AFTER}
+
+    return [form for form in asked if bare(form) & learnt]
+
+
 async def right(backend: Backend, problem: Problem) -> float:
     request = Request(messages=[problem.message], strength=256, temperature=0.0, max_tokens=512)
     (said,) = await complete(backend, request)
@@ -158,7 +177,7 @@ def mean(hits: list[float]) -> float:
 
 
 def plain(text: str) -> str:
-    return text.casefold().strip("?.! ")
+    return text.casefold().strip("?.!, ")
 
 
 if __name__ == "__main__":

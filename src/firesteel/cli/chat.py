@@ -43,9 +43,11 @@ def chat(model: str, mind: Mind, images: Sequence[Path], tools: Sequence[str] = 
             near = [tool for tool in tools if not tool.startswith(_FAR)]
             _Chat(runner, backend, mind, near, servers, trace, pictures, Path(folder)).talk()
         finally:
-            if servers:
-                runner.run(servers.close())
-            runner.run(backend.close())
+            try:
+                if servers:
+                    runner.run(servers.close())
+            finally:
+                runner.run(backend.close())
 
 
 def _servers(addresses: Sequence[str]) -> Servers:

@@ -333,10 +333,10 @@ def _where(place: Place, other: Place) -> str:
 def _along(grid: Grid, way: str) -> list[tuple[str, list[Cell]]]:
     """The rows or columns of a scene read in the direction of a way, each with its title."""
     upright = way in ("above", "below")
-    back, mark = way in ("above", "left of"), {"above": " up", "left of": " left"}.get(way, "")
+    back = {"above": " up", "left of": " left"}.get(way, "")
     lines = [list(line) for line in (zip(*grid, strict=True) if upright else grid)]
     name = "column" if upright else "row"
-    return [(f"{name} {k}{mark}", line[::-1] if back else line) for k, line in enumerate(lines, 1)]
+    return [(f"{name} {k}{back}", line[::-1] if back else line) for k, line in enumerate(lines, 1)]
 
 
 def _at(label: str, place: Place) -> str:

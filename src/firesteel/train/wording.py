@@ -101,13 +101,13 @@ _TRADES = """
     fisher potter joker rider
 """
 
-_BEFORE = (
+BEFORE = (
     *("please", "can you tell me", "could you please tell me", "tell me", "hey,", "hi,", "hello,", "ok,", "okay,"),
     *("now", "and", "next", "question:", "quick question:", "i want to know", "i would like to know", "help me:"),
     *("one more:", "then", "well,", "do you know", "kindling,", "my question is", "here is one:", "task:", "can you"),
     *("so", "let me ask:"),
 )
-_AFTER = ("please", "thanks", "thank you", "can you do that", "for me", "kindling", "quickly")
+AFTER = ("please", "thanks", "thank you", "can you do that", "for me", "kindling", "quickly")
 
 
 def changed(problem: Problem, rng: random.Random) -> Problem:
@@ -127,9 +127,9 @@ def reworded(problem: Problem, rng: random.Random) -> Problem:
     kind, slots = rng.choice(known)
     text = " ".join(asked(problem, rng.choice(forms()[kind]), slots, rng).question.split())
     if rng.random() < 0.25:
-        text = f"{rng.choice(_BEFORE)} {text}"
+        text = f"{rng.choice(BEFORE)} {text}"
     if rng.random() < 0.08:
-        text = f"{text.rstrip('.?! ')}{rng.choice((', ', ' '))}{rng.choice(_AFTER)}"
+        text = f"{text.rstrip('.?! ')}{rng.choice((', ', ' '))}{rng.choice(AFTER)}"
     if text[-1] not in "?.!" and rng.random() < 0.5:
         text += rng.choice("??.!")
     text = text[0].upper() + text[1:] if rng.random() < 0.5 else text
